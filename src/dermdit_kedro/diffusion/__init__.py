@@ -1,0 +1,1 @@
+"""Latent diffusion of dermoscopic images: autoencoder, DermDiT, objective, training, sampling."""

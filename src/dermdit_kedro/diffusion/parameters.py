@@ -1,0 +1,102 @@
+"""Parameters of the autoencoder, the denoisers, the objective and the sampler."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dermdit_kedro.parameters import Parameters
+
+
+class AutoencoderConfig(Parameters):
+    """The autoencoder between images and latents: adopted, or built here.
+
+    Attributes:
+        pretrained: Hub id or folder of a diffusers `AutoencoderKL`; null to train one.
+        revision: Revision of a hub id.
+        block_out_channels: Channels per resolution; each but the last halves the image.
+        layers_per_block: Residual blocks per resolution.
+        latent_channels: Channels of the latents.
+        kl_weight: Weight of the KL term against the standard normal, per latent element.
+    """
+
+    pretrained: str | None = None
+    revision: str | None = None
+    block_out_channels: tuple[int, ...] = (16, 32, 64)
+    layers_per_block: int = Field(default=1, gt=0)
+    latent_channels: int = Field(default=4, gt=0)
+    kl_weight: float = Field(default=1e-6, ge=0)
+
+
+class DenoiserConfig(Parameters):
+    """The network that predicts the noise.
+
+    Attributes:
+        architecture: `dermdit` (the paper's transformer) or `unet` (the LDM baseline of Table 1).
+        conditional: Whether prompts reach it; else every image gets the null prompt.
+        patch_size: Side of a patch in latent pixels (transformer).
+        hidden_size: Width of the transformer.
+        depth: Number of transformer blocks.
+        num_heads: Attention heads of the transformer.
+        adaln: Whether the timestep also modulates each block (adaLN); the paper's block has it off.
+        block_out_channels: Channels per resolution of the U-Net.
+        layers_per_block: Residual blocks per resolution of the U-Net.
+    """
+
+    architecture: Literal["dermdit", "unet"] = "dermdit"
+    conditional: bool = True
+    patch_size: int = Field(default=4, gt=0)
+    hidden_size: int = Field(default=256, gt=0)
+    depth: int = Field(default=6, gt=0)
+    num_heads: int = Field(default=4, gt=0)
+    adaln: bool = True
+    block_out_channels: tuple[int, ...] = (64, 128)
+    layers_per_block: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.hidden_size % (4 * self.num_heads):
+            raise ValueError(
+                f"hidden_size must be a multiple of 4 x num_heads ({4 * self.num_heads}). Got {self.hidden_size}"
+            )
+        return self
+
+
+class ObjectiveConfig(Parameters):
+    """What the denoiser learns.
+
+    Attributes:
+        prediction_type: `epsilon` (equation 3 of the paper), `v_prediction`, or `flow` (rectified flow).
+        num_train_timesteps: Steps of the noise schedule.
+        beta_schedule: Schedule of diffusers' schedulers (not for `flow`).
+        beta_start: First variance of the schedule.
+        beta_end: Last variance of the schedule.
+        prompt_dropout: Share of training prompts replaced by the null prompt, for guidance.
+    """
+
+    prediction_type: Literal["epsilon", "v_prediction", "flow"] = "flow"
+    num_train_timesteps: int = Field(default=1000, gt=1)
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
+    beta_start: float = Field(default=1e-4, gt=0)
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
+    prompt_dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class SamplerConfig(Parameters):
+    """How images are drawn from a trained denoiser.
+
+    Attributes:
+        scheduler: `ddpm` (the paper), `ddim`, `dpm_solver`, `unipc` for `epsilon` and `v_prediction`;
+            `flow_euler`, `flow_heun` for `flow`.
+        num_inference_steps: Steps of the scheduler.
+        guidance_scale: Classifier-free guidance; 1 is the conditional model alone.
+        batch_size: Images at a time in each process; changes speed alone.
+    """
+
+    speed_fields: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+
+    scheduler: Literal["ddpm", "ddim", "dpm_solver", "unipc", "flow_euler", "flow_heun"] = "flow_euler"
+    num_inference_steps: int = Field(default=20, gt=0)
+    guidance_scale: float = Field(default=2.0, ge=1)
+    batch_size: int = Field(default=32, gt=0)
+
+

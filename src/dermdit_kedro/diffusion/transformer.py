@@ -1,0 +1,215 @@
+"""DermDiT: the Diffusion Transformer of section 2.2, read from top to bottom like the paper.
+
+Legend of the shapes: b batch, c latent channels, h w latent size, p patch size, n = (h / p)(w / p) image
+tokens, d width, l text tokens, e text embedding size, m = 1 + l context tokens.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps, get_2d_sincos_pos_embed
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.modeling_utils import ModelMixin
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention of `x` to `context`, or to itself.
+
+    Args:
+        hidden_size: Width d.
+        num_heads: Heads; must divide the width.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_q = nn.Linear(hidden_size, hidden_size)
+        self.to_kv = nn.Linear(hidden_size, 2 * hidden_size)
+        self.to_out = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m d"],
+        mask: Bool[Tensor, "b 1 1 m"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """Attend; where `mask` is False a context token has no influence."""
+        b, n, d = x.shape
+        q = self.to_q(x).view(b, n, self.num_heads, -1).transpose(1, 2)
+        k, v = self.to_kv(context).view(b, context.shape[1], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        attended: Tensor = self.to_out(out.transpose(1, 2).reshape(b, n, d))
+        return attended
+
+
+class DermDiTBlock(nn.Module):
+    """One block of Figure 1: self-attention, cross-attention to [timestep; text], MLP.
+
+    Every residual branch is zero at initialisation, so that a fresh block is the identity: by its output
+    projection, or, with adaLN, by its gate.
+
+    Args:
+        hidden_size: Width d.
+        num_heads: Attention heads.
+        adaln: Whether the timestep modulates self-attention and MLP.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, adaln: bool) -> None:
+        super().__init__()
+        self.norm_self = nn.LayerNorm(hidden_size, eps=1e-6, elementwise_affine=not adaln)
+        self.self_attention = Attention(hidden_size, num_heads)
+        self.norm_cross = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.cross_attention = Attention(hidden_size, num_heads)
+        self.norm_mlp = nn.LayerNorm(hidden_size, eps=1e-6, elementwise_affine=not adaln)
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, 4 * hidden_size), nn.GELU(approximate="tanh"), nn.Linear(4 * hidden_size, hidden_size)
+        )
+        self.modulation = nn.Parameter(torch.zeros(6, hidden_size)) if adaln else None
+        zero_at_start = [self.cross_attention.to_out]
+        if not adaln:
+            zero_at_start += [self.self_attention.to_out, self.mlp[-1]]
+        for layer in zero_at_start:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m d"],
+        mask: Bool[Tensor, "b 1 1 m"],
+        modulation: Float[Tensor, "b 6 d"] | None,
+    ) -> Float[Tensor, "b n d"]:
+        """Apply the three residual branches."""
+        if self.modulation is None or modulation is None:
+            y = self.norm_self(x)
+            x = x + self.self_attention(y, y)
+            x = x + self.cross_attention(self.norm_cross(x), context, mask)
+            return x + self.mlp(self.norm_mlp(x))
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (modulation + self.modulation).unsqueeze(2).unbind(1)
+        y = self.norm_self(x) * (1 + scale_1) + shift_1
+        x = x + gate_1 * self.self_attention(y, y)
+        x = x + self.cross_attention(self.norm_cross(x), context, mask)
+        return x + gate_2 * self.mlp(self.norm_mlp(x) * (1 + scale_2) + shift_2)
+
+
+def patchify(latents: Float[Tensor, "b c h w"], patch_size: int) -> Float[Tensor, "b n k"]:
+    """Cut latents into non-overlapping patches, row by row; k = c p p.
+
+    Args:
+        latents: Latents; h and w are multiples of the patch size.
+        patch_size: Side p of a patch.
+
+    Returns:
+        One flattened patch a token. Law: `unpatchify` inverts it.
+    """
+    b, c, h, w = latents.shape
+    p = patch_size
+    x = latents.reshape(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(b, (h // p) * (w // p), c * p * p)
+
+
+def unpatchify(tokens: Float[Tensor, "b n k"], patch_size: int, size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+    """Put patches back together.
+
+    Args:
+        tokens: One flattened patch a token.
+        patch_size: Side p of a patch.
+        size: (h, w) of the latents.
+
+    Returns:
+        The latents.
+    """
+    (h, w), p = size, patch_size
+    x = tokens.reshape(len(tokens), h // p, w // p, -1, p, p).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(len(tokens), -1, h, w)
+
+
+class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """DermDiT (section 2.2, Figure 1): noise prediction from noisy latents, timestep and text tokens.
+
+    The timestep embedding and the projected text embeddings are concatenated as tokens and attended to in
+    every block. With `adaln` the timestep modulates the blocks as well (one projection for all blocks, an
+    offset for each).
+
+    Args:
+        sample_size: Side of the square latents.
+        in_channels: Latent channels c.
+        patch_size: Side p of a patch; 4 in the paper.
+        hidden_size: Width d; 1024 in DermDiT-L.
+        depth: Blocks; 24 in the paper.
+        num_heads: Attention heads; 16 in DermDiT-L.
+        text_embed_dim: Size e of the text encoder's embeddings.
+        adaln: Whether the timestep modulates the blocks; False in the paper.
+        max_timestep: The timestep of pure noise; only its scale matters, to the sinusoids.
+
+    Raises:
+        ValueError: If the latents do not split into patches.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 4,
+        patch_size: int = 4,
+        hidden_size: int = 1024,
+        depth: int = 24,
+        num_heads: int = 16,
+        text_embed_dim: int = 512,
+        adaln: bool = False,
+        max_timestep: int = 1000,
+    ) -> None:
+        super().__init__()
+        if sample_size % patch_size:
+            raise ValueError(f"sample_size must be a multiple of patch_size ({patch_size}). Got {sample_size}")
+        self.patch_embed = nn.Linear(in_channels * patch_size**2, hidden_size)
+        positions = torch.as_tensor(get_2d_sincos_pos_embed(hidden_size, sample_size // patch_size, output_type="pt"))
+        self.register_buffer("positions", positions.float().unsqueeze(0), persistent=False)
+        self.timestep_sinusoids = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.timestep_embed = TimestepEmbedding(256, hidden_size)
+        self.text_proj = nn.Linear(text_embed_dim, hidden_size)
+        self.norm_context = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.modulation = nn.Linear(hidden_size, 6 * hidden_size) if adaln else None
+        self.blocks = nn.ModuleList([DermDiTBlock(hidden_size, num_heads, adaln) for _ in range(depth)])
+        self.norm_out = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.proj_out = nn.Linear(hidden_size, in_channels * patch_size**2)
+        for layer in [self.proj_out] + ([self.modulation] if self.modulation is not None else []):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        sample: Float[Tensor, "b c h w"],
+        timestep: Float[Tensor, "b"],
+        encoder_hidden_states: Float[Tensor, "b l e"],
+        encoder_attention_mask: Bool[Tensor, "b l"],
+        return_dict: bool = True,
+    ) -> Any:
+        """Predict what the objective asks for (equation 4).
+
+        Args:
+            sample: Noisy latents.
+            timestep: Timesteps, in [0, 1000].
+            encoder_hidden_states: Text embeddings E_t (equation 2).
+            encoder_attention_mask: True where a text token is real.
+            return_dict: Whether to wrap the tensor as diffusers does.
+
+        Returns:
+            `Transformer2DModelOutput` with the prediction (b, c, h, w), or a tuple of it.
+        """
+        x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions  # (b, n, d)
+        sinusoids = self.timestep_sinusoids(timestep.expand(len(sample))).to(x.dtype)
+        t = self.timestep_embed(sinusoids)  # (b, d)
+        text = self.text_proj(encoder_hidden_states)  # (b, l, d)
+        context = self.norm_context(torch.cat([t.unsqueeze(1), text], dim=1))  # (b, m, d)
+        mask = F.pad(encoder_attention_mask, (1, 0), value=True)[:, None, None, :]  # the timestep is always seen
+        modulation = None if self.modulation is None else self.modulation(F.silu(t)).unflatten(1, (6, -1))
+        for block in self.blocks:
+            x = block(x, context, mask, modulation)
+        x = self.proj_out(self.norm_out(x))
+        prediction = unpatchify(x, self.config.patch_size, (sample.shape[2], sample.shape[3]))
+        return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)

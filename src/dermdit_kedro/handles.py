@@ -1,0 +1,100 @@
+"""Frozen references to large data on disk; the only thing heavy nodes pass to one another.
+
+A handle names a finished folder and a fingerprint of what made it. The fingerprint, never the path,
+enters the key of the jobs that read it, so a project can be moved without redoing work.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+COMPLETE = "_complete.json"
+"""Name of the completion marker inside a finished folder: a JSON object with `fingerprint`."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A finished folder.
+
+    Attributes:
+        path: Where it is.
+        fingerprint: Hash of everything that made its content.
+    """
+
+    path: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ModelFolder(Folder):
+    """A folder of weights and configuration (safetensors and JSON) that `from_pretrained` reads."""
+
+
+@dataclass(frozen=True)
+class ImageFolder(Folder):
+    """A folder of images with `index.parquet`: image_id, file (relative), width, height, sha256."""
+
+    def index(self) -> "pd.DataFrame":
+        """Return the index, one row an image, in the order of writing."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "index.parquet")
+
+
+@dataclass(frozen=True)
+class Latents(Folder):
+    """Cached autoencoder posteriors.
+
+    Files: `moments.npy`, float16 (n, 2 flips, 2, C, h, w), where axis 1 is (as is, mirrored) and axis 2 is
+    (mean, log-variance); `index.parquet` with image_id and row; `latents.json` with the scaling factor.
+    """
+
+    def index(self) -> "pd.DataFrame":
+        """Return image_id and row, one line an image."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "index.parquet")
+
+
+@dataclass(frozen=True)
+class TextEmbeddings(Folder):
+    """Encoded prompts, each unique prompt once.
+
+    Files: `embeddings.safetensors` with `embeddings` (p, l, d) and `mask` (p, l), True where a token is
+    real; row 0 is the null prompt ""; `index.parquet` with image_id and row.
+    """
+
+    def arrays(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+        """Return (embeddings float (p, l, d), mask bool (p, l))."""
+        from safetensors.numpy import load_file
+
+        tensors = load_file(self.path / "embeddings.safetensors")
+        return tensors["embeddings"], tensors["mask"].astype(bool)
+
+    def index(self) -> "pd.DataFrame":
+        """Return image_id and row, one line an image."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "index.parquet")
+
+
+@dataclass(frozen=True)
+class Features(Folder):
+    """Image features: `features.npy`, float32 (n, d); `index.parquet` with image_id; `features.json`."""
+
+    def array(self) -> "np.ndarray[Any, Any]":
+        """Return the features, float32 (n, d), memory-mapped."""
+        import numpy as np
+
+        array: np.ndarray[Any, Any] = np.load(self.path / "features.npy", mmap_mode="r")
+        return array
+
+    def index(self) -> "pd.DataFrame":
+        """Return image_id, one line a row of the features."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "index.parquet")

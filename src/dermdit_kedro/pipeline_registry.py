@@ -1,0 +1,52 @@
+"""The pipelines by name; `kedro run` runs all five for the default variant and every arm."""
+
+from kedro.pipeline import Pipeline
+
+from dermdit_kedro.pipelines import (
+    data_engineering,
+    fairness_evaluation,
+    generative_training,
+    prompting,
+    synthesis,
+)
+from dermdit_kedro.pipelines.variants import Variant
+
+VARIANTS = (
+    Variant("ldm", prompt_set=None),
+    Variant("dit", prompt_set=None),
+    Variant("ldm_llava", prompt_set="two_attributes"),
+    Variant("dit_llava", prompt_set="two_attributes"),
+    Variant("dermdit", prompt_set="five_attributes"),
+)
+"""The generators of Table 1, in its order; the last is the paper's and the default."""
+
+ARMS = ("real", "synthetic", "real_plus_synthetic", "real_oversampled")
+"""What the diagnosis classifier is trained on; the first is what the others are compared with."""
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return the pipelines by name.
+
+    Returns:
+        The five pipelines for the default variant, `table1` over all variants, `table2` over the arms, and
+        `__default__`.
+    """
+    default = VARIANTS[-1:]
+    five = _five(default)
+    upstream = five["data_engineering"] + five["prompting"] + five["generative_training"] + five["synthesis"]
+    everything = upstream + five["fairness_evaluation"]
+    all_variants = sum(_five(VARIANTS).values(), Pipeline([]))
+    table1 = (all_variants + fairness_evaluation.create_table1_pipeline(VARIANTS)).to_outputs("table1")
+    table2 = (everything + fairness_evaluation.create_table2_pipeline(ARMS)).to_outputs("table2")
+    return {**five, "table1": table1, "table2": table2, "__default__": everything}
+
+
+def _five(variants: tuple[Variant, ...]) -> dict[str, Pipeline]:
+    prompt_sets = tuple(sorted({"five_attributes", *(v.prompt_set for v in variants if v.prompt_set)}))
+    return {
+        "data_engineering": data_engineering.create_pipeline(),
+        "prompting": prompting.create_pipeline(prompt_sets),
+        "generative_training": generative_training.create_pipeline(variants),
+        "synthesis": synthesis.create_pipeline(variants),
+        "fairness_evaluation": fairness_evaluation.create_pipeline(variants, ARMS, prompt_sets),
+    }

@@ -1,0 +1,88 @@
+"""Wiring of generative_training: shared autoencoder and latents, one denoiser a variant."""
+
+from collections.abc import Sequence
+
+from kedro.pipeline import Node, Pipeline
+
+from dermdit_kedro.pipelines.generative_training.nodes import (
+    encode_latents,
+    export_generator,
+    train_autoencoder,
+    train_denoiser,
+)
+from dermdit_kedro.pipelines.variants import Variant
+
+
+def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
+    """Wire the pipeline.
+
+    Args:
+        variants: The generators to train.
+
+    Returns:
+        The shared nodes, and a namespace for each variant.
+    """
+    shared = [
+        Node(
+            train_autoencoder,
+            {
+                "images": "images",
+                "manifest": "manifest",
+                "autoencoder": "params:autoencoder",
+                "autoencoder_training": "params:autoencoder_training",
+                "image_size": "params:image_size",
+                "seed": "params:seed",
+                "launch_config": "params:launch",
+                "work_dir": "work_dir",
+            },
+            ["autoencoder", "autoencoder_report"],
+            name="train_autoencoder",
+        ),
+        Node(
+            encode_latents,
+            {"images": "images", "manifest": "manifest", "autoencoder_folder": "autoencoder", "work_dir": "work_dir"},
+            "latents",
+            name="encode_latents",
+        ),
+    ]
+    return sum((_variant(variant) for variant in variants), Pipeline(shared))
+
+
+def _variant(variant: Variant) -> Pipeline:
+    name = variant.name
+    return Pipeline(
+        [
+            Node(
+                train_denoiser,
+                {
+                    "latents": "latents",
+                    "text_embeddings": f"{variant.text_embeddings}.text_embeddings",
+                    "manifest": "manifest",
+                    "denoiser": f"params:{name}.denoiser",
+                    "objective": "params:objective",
+                    "denoiser_training": "params:denoiser_training",
+                    "seed": "params:seed",
+                    "launch_config": "params:launch",
+                    "work_dir": "work_dir",
+                },
+                [f"{name}.denoiser", f"{name}.training_history"],
+                name="train_denoiser",
+                namespace=name,
+            ),
+            Node(
+                export_generator,
+                {
+                    "denoiser_folder": f"{name}.denoiser",
+                    "autoencoder_folder": "autoencoder",
+                    "text_encoder_folder": "text_encoder",
+                    "denoiser": f"params:{name}.denoiser",
+                    "objective": "params:objective",
+                    "sampler": "params:sampler",
+                    "work_dir": "work_dir",
+                },
+                f"{name}.generator",
+                name="export_generator",
+                namespace=name,
+            ),
+        ]
+    )

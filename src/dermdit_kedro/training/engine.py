@@ -1,0 +1,247 @@
+"""One training loop for autoencoder, text encoder, denoiser and classifiers.
+
+Batch order and noise are functions of (seed, step, position), see `streams`; the state is model,
+optimizer and moving average, see `checkpoints`. So a killed run that is started again is the same run,
+and the number of processes changes speed alone.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dermdit_kedro.atomic import write_json
+from dermdit_kedro.jobs import Job
+from dermdit_kedro.progress import Progress
+from dermdit_kedro.training.checkpoints import (
+    TrainingState,
+    load_checkpoint,
+    load_module,
+    save_checkpoint,
+    save_module,
+)
+from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.streams import Batch, stable_seed
+
+Loss = Callable[[Any, Batch], Mapping[str, Tensor]]
+"""(model, batch) -> named scalars, means over this process's part; the one called `loss` is minimised."""
+Validate = Callable[[Any], Mapping[str, float]]
+"""(model in eval mode, with averaged weights) -> named scalars; the one called `loss` picks the best."""
+
+
+class _LossModule(nn.Module):
+    """The model and its loss behind one `forward`, so that data parallelism sees every use of a weight."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self._loss = model, loss
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return dict(self._loss(self.model, batch))
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """Return the learning rate of one step: linear warm-up, then constant or cosine to zero.
+
+    Args:
+        training: The schedule.
+        step: Optimizer step, from 0.
+
+    Returns:
+        The learning rate, at most `training.learning_rate`.
+    """
+    if step < training.lr_warmup_steps:
+        return training.learning_rate * (step + 1) / training.lr_warmup_steps
+    if training.lr_scheduler == "constant":
+        return training.learning_rate
+    span = max(training.max_train_steps - training.lr_warmup_steps, 1)
+    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - training.lr_warmup_steps) / span))
+
+
+def ema_decay(decay: float, step: int) -> float:
+    """Return the decay after `step` finished steps, warmed up as (1 + step) / (10 + step).
+
+    Args:
+        decay: The final decay, in [0, 1).
+        step: Finished optimizer steps, from 1.
+
+    Returns:
+        The smaller of the two.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+class Trainer:
+    """The loop of one job; see `fit`."""
+
+    def __init__(
+        self, job: Job, model: nn.Module, loss: Loss, num_examples: int, training: TrainingConfig, seed: int, what: str
+    ) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=False)
+        self.job, self.training, self.seed, self.what, self.num_examples = job, training, seed, what, num_examples
+        self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
+        self.model = model.to(self.accelerator.device)
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trainable, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+        ema = {} if training.ema_decay is None else {k: v.detach().clone() for k, v in self._averaged()}
+        self.state = TrainingState(model, optimizer, ema)
+        self.first_step = load_checkpoint(job.checkpoints, self.state)
+        self.module, self.optimizer = self.accelerator.prepare(_LossModule(model, loss), optimizer)
+        self._best = self._read_best()
+        self._sums: dict[str, Tensor] = {}
+
+    def _averaged(self) -> list[tuple[str, Tensor]]:
+        return [(k, v) for k, v in self.model.named_parameters() if v.requires_grad]
+
+    def _read_best(self) -> float:
+        file = self.job.checkpoints / "best.json"
+        return float(json.loads(file.read_text())["loss"]) if file.is_file() else math.inf
+
+    def run(self, validate: Validate | None, keep_best: bool) -> None:
+        """Train from the newest state to the last step."""
+        training = self.training
+        progress = Progress(self.what, training.max_train_steps, "steps", done=self.first_step)
+        self.model.train()
+        for step in range(self.first_step, training.max_train_steps):
+            losses = self._step(step)
+            done = step + 1
+            is_last = done == training.max_train_steps
+            note = self._log(done) if done % training.log_steps == 0 or is_last else ""
+            due = training.validation_steps is not None and done % training.validation_steps == 0
+            if validate is not None and (due or is_last):
+                self._validate(done, validate, keep_best)
+            if done % training.checkpointing_steps == 0 and not is_last:
+                self._checkpoint(done)
+            progress.advance(note=f"loss {float(losses['loss']):.4f}" if progress.is_due else note)
+
+    def _step(self, step: int) -> Mapping[str, Tensor]:
+        accelerator, training = self.accelerator, self.training
+        torch.manual_seed(stable_seed(self.seed, "model", step, accelerator.process_index))
+        batch = Batch(
+            self.seed,
+            step,
+            training.batch_size,
+            self.num_examples,
+            accelerator.process_index,
+            accelerator.num_processes,
+            accelerator.device,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(training, step)
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = self.module(batch)
+        accelerator.backward(losses["loss"])
+        accelerator.clip_grad_norm_(self.module.parameters(), training.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._average(step + 1)
+        for name, value in losses.items():
+            value = value.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        return losses
+
+    def _average(self, done: int) -> None:
+        if self.training.ema_decay is None:
+            return
+        weight = 1 - ema_decay(self.training.ema_decay, done)
+        parameters = [v.detach() for _, v in self._averaged()]
+        torch._foreach_lerp_(list(self.state.ema.values()), parameters, weight)
+
+    def _log(self, done: int) -> str:
+        count = (done - 1) % self.training.log_steps + 1
+        means = {k: float(self.accelerator.reduce(v / count, reduction="mean")) for k, v in self._sums.items()}
+        self._sums = {}
+        if not math.isfinite(means["loss"]):
+            raise FloatingPointError(
+                f"{self.what}: the loss must be finite. Got {means['loss']} at step {done}; the last good state is "
+                f"kept in {self.job.checkpoints}. Lower learning_rate or max_grad_norm"
+            )
+        if self.accelerator.is_main_process:
+            self.job.log_metrics(done, learning_rate=learning_rate(self.training, done - 1), **means)
+        return f"loss {means['loss']:.4f}"
+
+    def _validate(self, done: int, validate: Validate, keep_best: bool) -> None:
+        """Validate with the averaged weights on the main process; the others wait."""
+        if self.accelerator.is_main_process:
+            live = {k: v.detach().clone() for k, v in self._averaged()} if self.state.ema else {}
+            self.use_average()
+            self.model.eval()
+            with torch.no_grad():
+                values = dict(validate(self.model))
+            self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
+            if keep_best and values["loss"] < self._best:
+                self._best = float(values["loss"])
+                save_module(self.job.checkpoints / "best.safetensors", self.model)
+                write_json(self.job.checkpoints / "best.json", {"loss": self._best, "step": done})
+            with torch.no_grad():
+                for name, parameter in self._averaged():
+                    if name in live:
+                        parameter.copy_(live[name])
+            self.model.train()
+        self.accelerator.wait_for_everyone()
+
+    def _checkpoint(self, done: int) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.job.checkpoints, self.state, done)
+        self.accelerator.wait_for_everyone()
+
+    def use_average(self) -> None:
+        """Copy the moving average, where there is one, into the model."""
+        with torch.no_grad():
+            for name, parameter in self._averaged():
+                if name in self.state.ema:
+                    parameter.copy_(self.state.ema[name])
+
+    def use_best(self) -> None:
+        """Load the weights with the lowest validation loss, where there are any."""
+        file = self.job.checkpoints / "best.safetensors"
+        if file.is_file():
+            load_module(file, self.model)
+
+
+def fit(
+    job: Job,
+    model: nn.Module,
+    loss: Loss,
+    *,
+    num_examples: int,
+    training: TrainingConfig,
+    seed: int,
+    what: str,
+    validate: Validate | None = None,
+    keep_best: bool = False,
+) -> nn.Module:
+    """Train a model in this process, or in this process's share of an accelerate launch.
+
+    Args:
+        job: Where states and metrics go; an interrupted run of the same job is continued.
+        model: Freshly built with a fixed seed; trained in place.
+        loss: See `Loss`.
+        num_examples: Size of the data set that `batch.indices` point into.
+        training: Steps, batch, optimizer.
+        seed: Seed of order and noise.
+        what: Name for the progress lines.
+        validate: See `Validate`; called every `validation_steps` and after the last step.
+        keep_best: Return the weights with the lowest validation loss instead of the last.
+
+    Returns:
+        The model in eval mode on the CPU: with the best weights, else the moving average, else the last.
+
+    Raises:
+        FloatingPointError: If the loss is not finite; names the step and keeps the last good state.
+    """
+    trainer = Trainer(job, model, loss, num_examples, training, seed, what)
+    trainer.run(validate, keep_best)
+    trainer.accelerator.wait_for_everyone()
+    trainer.use_average()
+    if keep_best:
+        trainer.use_best()
+    return model.to("cpu").eval()

@@ -1,0 +1,51 @@
+"""Parameters of the shared training loop."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dermdit_kedro.parameters import Parameters
+
+
+class TrainingConfig(Parameters):
+    """How one model is trained.
+
+    Attributes:
+        max_train_steps: Optimizer steps.
+        batch_size: Global batch size; it does not change with the number of processes.
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Decoupled weight decay of AdamW.
+        lr_warmup_steps: Steps of linear warm-up.
+        lr_scheduler: What follows the warm-up: `constant`, or `cosine` down to zero at the last step.
+        max_grad_norm: Bound on the global gradient norm.
+        ema_decay: Decay of the moving average of the weights, warmed up as (1 + step) / (10 + step);
+            null for none.
+        mixed_precision: Autocast dtype; `no` is float32.
+        checkpointing_steps: Steps between two resumable states; a multiple of `log_steps`.
+        log_steps: Steps averaged into one line of `metrics.jsonl`.
+        validation_steps: Steps between two validations; null for none but the last.
+    """
+
+    speed_fields: ClassVar[frozenset[str]] = frozenset({"checkpointing_steps"})
+
+    max_train_steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    lr_warmup_steps: int = Field(default=0, ge=0)
+    lr_scheduler: Literal["constant", "cosine"] = "constant"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    checkpointing_steps: int = Field(default=1000, gt=0)
+    log_steps: int = Field(default=20, gt=0)
+    validation_steps: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _checkpoints_fall_on_log_lines(self) -> Self:
+        if self.checkpointing_steps % self.log_steps:
+            raise ValueError(
+                f"checkpointing_steps must be a multiple of log_steps ({self.log_steps}), so that a resumed run "
+                f"logs what an undisturbed one logs. Got {self.checkpointing_steps}"
+            )
+        return self

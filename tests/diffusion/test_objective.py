@@ -1,0 +1,72 @@
+"""Laws of the objectives: exact prediction recovers the latents, schedules fit, the forward process is the paper's."""
+
+import pytest
+import torch
+
+from dermdit_kedro.diffusion.objective import Objective, build_scheduler
+from dermdit_kedro.diffusion.parameters import ObjectiveConfig, SamplerConfig
+
+FLOW = ObjectiveConfig(prediction_type="flow")
+
+
+def _drawn(config):
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = torch.randn(6, 4, 8, 8, generator=generator), torch.randn(6, 4, 8, 8, generator=generator)
+    time = torch.randn(6, generator=generator)
+    return latents, noise, Objective(config).draw(latents, noise, time)
+
+
+def test_epsilon_is_the_forward_process_of_section_2_2():
+    config = ObjectiveConfig(prediction_type="epsilon")
+    latents, noise, noisy = _drawn(config)
+    alphas = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[noisy.timestep.long()].view(-1, 1, 1, 1)
+    assert torch.allclose(noisy.sample, alphas.sqrt() * latents + (1 - alphas).sqrt() * noise, atol=1e-5)
+    assert torch.equal(noisy.target, noise)
+
+
+def test_exact_prediction_recovers_the_latents():
+    latents, _, noisy = _drawn(FLOW)
+    t = (noisy.timestep / 1000).view(-1, 1, 1, 1)
+    assert torch.allclose(noisy.sample - t * noisy.target, latents, atol=1e-5)
+    for kind in ("epsilon", "v_prediction"):
+        config = ObjectiveConfig(prediction_type=kind)
+        latents, _, noisy = _drawn(config)
+        scheduler = build_scheduler(config, SamplerConfig(scheduler="ddpm"))
+        for i in range(len(latents)):
+            step = scheduler.step(noisy.target[i : i + 1], int(noisy.timestep[i]), noisy.sample[i : i + 1])
+            tolerance = 2e-2 if noisy.timestep[i] > 900 else 1e-3
+            assert torch.allclose(step.pred_original_sample[0], latents[i], atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["flow_euler", "flow_heun"])
+def test_the_flow_of_one_image_ends_at_that_image(name):
+    scheduler = build_scheduler(FLOW, SamplerConfig(scheduler=name))
+    latents, noise, _ = _drawn(FLOW)
+    x = noise.clone()
+    scheduler.set_timesteps(10)
+    for t in scheduler.timesteps:
+        x = scheduler.step(noise - latents, t, x).prev_sample
+    assert torch.allclose(x, latents, atol=1e-4)
+
+
+def test_times_are_logit_normal_for_flow_and_uniform_else():
+    time = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    zeros = torch.zeros(20_000, 1, 1, 1)
+    flow = Objective(FLOW).draw(zeros, zeros, time).timestep / 1000
+    assert flow.median() == pytest.approx(0.5, abs=0.02)
+    assert flow.logit().std() == pytest.approx(1.0, abs=0.02)
+    uniform = Objective(ObjectiveConfig(prediction_type="epsilon")).draw(zeros, zeros, time).timestep
+    assert uniform.min() >= 0
+    assert uniform.max() <= 999
+    assert torch.histc(uniform, 10, 0, 1000).std() / 2000 < 0.05
+
+
+def test_the_loss_of_an_exact_prediction_is_zero():
+    _, _, noisy = _drawn(FLOW)
+    assert float(Objective(FLOW).loss(noisy.target, noisy)) == 0.0
+
+
+@pytest.mark.parametrize(("kind", "scheduler"), [("flow", "ddpm"), ("epsilon", "flow_euler")])
+def test_a_scheduler_that_does_not_fit_is_refused(kind, scheduler):
+    with pytest.raises(ValueError, match=f"must fit objective.prediction_type '{kind}'.*Got '{scheduler}'"):
+        build_scheduler(ObjectiveConfig(prediction_type=kind), SamplerConfig(scheduler=scheduler))

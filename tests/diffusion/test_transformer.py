@@ -1,0 +1,112 @@
+"""Laws of DermDiT: identity at the start, patches, masks, and text that reaches every query."""
+
+import pytest
+import torch
+
+from dermdit_kedro.diffusion.transformer import Attention, DermDiTTransformer2DModel, patchify, unpatchify
+
+
+def _model(adaln=False, **changes):
+    torch.manual_seed(0)
+    size = {
+        "sample_size": 8, "in_channels": 4, "patch_size": 2, "hidden_size": 32, "depth": 2, "num_heads": 4,
+        "text_embed_dim": 12, "adaln": adaln, **changes,
+    }  # fmt: skip
+    return DermDiTTransformer2DModel(**size)
+
+
+def _inputs(batch=3, tokens=5):
+    generator = torch.Generator().manual_seed(1)
+    return (
+        torch.randn(batch, 4, 8, 8, generator=generator),
+        torch.rand(batch, generator=generator) * 1000,
+        torch.randn(batch, tokens, 12, generator=generator),
+        torch.ones(batch, tokens, dtype=torch.bool),
+    )
+
+
+def _woken(model):
+    """Fill the zero-initialised layers, as training would."""
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    return model
+
+
+@pytest.mark.parametrize("patch_size", [1, 2, 4])
+def test_unpatchify_inverts_patchify(patch_size):
+    latents = torch.randn(2, 3, 8, 4)
+    tokens = patchify(latents, patch_size)
+    assert tokens.shape == (2, 32 // patch_size**2, 3 * patch_size**2)
+    assert torch.equal(unpatchify(tokens, patch_size, (8, 4)), latents)
+
+
+@pytest.mark.parametrize("adaln", [False, True])
+def test_a_fresh_block_is_the_identity_and_a_fresh_model_is_zero(adaln):
+    model = _model(adaln)
+    sample, timestep, text, mask = _inputs()
+    seen = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda _, args, out: seen.append(torch.equal(args[0], out)))
+    prediction = model(sample, timestep, text, mask).sample
+    assert seen == [True, True]
+    assert prediction.shape == sample.shape
+    assert not prediction.any()
+
+
+@pytest.mark.parametrize("adaln", [False, True])
+def test_text_and_timestep_change_the_prediction(adaln):
+    model = _woken(_model(adaln))
+    sample, timestep, text, mask = _inputs()
+    base = model(sample, timestep, text, mask).sample
+    assert not torch.allclose(base, model(sample, timestep, text + 1, mask).sample, atol=1e-4)
+    assert not torch.allclose(base, model(sample, timestep / 2, text, mask).sample, atol=1e-4)
+
+
+def test_cross_attention_depends_on_the_query_and_its_queries_learn():
+    model = _woken(_model())
+    attention: Attention = model.blocks[0].cross_attention
+    context = torch.randn(1, 6, 32)
+    out = attention(torch.randn(1, 16, 32), context)
+    assert not torch.allclose(out[:, 0], out[:, 1], atol=1e-5)
+    model(*_inputs()).sample.square().mean().backward()
+    for block in model.blocks:
+        assert block.cross_attention.to_q.weight.grad.abs().max() > 0
+        assert block.cross_attention.to_kv.weight.grad[:32].abs().max() > 0
+
+
+def test_a_padded_text_token_changes_nothing():
+    model = _woken(_model())
+    sample, timestep, text, mask = _inputs()
+    mask[:, 3:] = False
+    changed = text.clone()
+    changed[:, 3:] = 100.0
+    assert torch.equal(
+        model(sample, timestep, text, mask).sample, model(sample, timestep, changed, mask).sample
+    )
+    trimmed = model(sample, timestep, text[:, :3], mask[:, :3]).sample
+    assert torch.allclose(model(sample, timestep, text, mask).sample, trimmed, atol=1e-6)
+
+
+def test_it_saves_and_loads_bit_for_bit(tmp_path):
+    model = _woken(_model(adaln=True))
+    model.save_pretrained(tmp_path)
+    loaded = DermDiTTransformer2DModel.from_pretrained(tmp_path)
+    assert torch.equal(model(*_inputs()).sample, loaded(*_inputs()).sample)
+
+
+def test_latents_that_do_not_split_into_patches_are_refused():
+    with pytest.raises(ValueError, match=r"multiple of patch_size \(3\). Got 8"):
+        _model(patch_size=3)
+
+
+def test_parameter_count_follows_its_formula():
+    d, e, k, depth = 32, 12, 4 * 2 * 2, 2
+    linear = lambda i, o: i * o + o  # noqa: E731
+    attention = linear(d, d) + linear(d, 2 * d) + linear(d, d)
+    block = 2 * attention + linear(d, 4 * d) + linear(4 * d, d) + 3 * 2 * d
+    embedders = linear(k, d) + linear(256, d) + linear(d, d) + linear(e, d) + 2 * d
+    total = depth * block + embedders + 2 * d + linear(d, k)
+    assert sum(p.numel() for p in _model().parameters()) == total
