@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp(\.old)?")
 
 
 def _fsync(path: Path) -> None:
@@ -24,11 +27,13 @@ def _aside(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it becomes `path`, on failure it goes.
 
     Args:
         path: The file to create or replace; its parent folders are created.
+        durable: Whether to wait for the disk. One file of many thousands that a rerun can make again need not:
+            a kill leaves it whole or absent all the same, only a power cut may not.
 
     Yields:
         The temporary file to write.
@@ -37,9 +42,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     aside = _aside(path)
     try:
         yield aside
-        _fsync(aside)
-        os.replace(aside, path)
-        _fsync(path.parent)
+        if durable:
+            _fsync(aside)
+        aside.replace(path)
+        if durable:
+            _fsync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -49,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it takes the place of `path`.
 
     A kill between the two renames leaves no `path` at all, never a mixture: readers see the old
-    folder, nothing, or the new one.
+    folder, nothing, or the new one. `mend` brings the old one back.
 
     Args:
         path: The folder to create or replace.
@@ -63,17 +70,38 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f"{aside.name}.old")
     try:
         yield aside
-        for file in aside.rglob("*"):
-            if file.is_file():
-                _fsync(file)
+        for entry in aside.rglob("*"):
+            _fsync(entry)
         _fsync(aside)
         if path.exists():
-            os.replace(path, old)
-        os.replace(aside, path)
+            path.replace(old)
+        aside.replace(path)
         _fsync(path.parent)
     finally:
+        if old.exists() and not path.exists():
+            old.replace(path)
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def mend(folder: Path) -> None:
+    """Put right what a kill left behind in a folder that nobody is writing to.
+
+    Half-written files and folders go; a folder that was being replaced comes back as it was.
+
+    Args:
+        folder: The folder, searched through all levels.
+    """
+    leftovers = [path for path in folder.rglob(".*") if _LEFTOVER.fullmatch(path.name)]
+    for path in sorted(leftovers, key=lambda path: path.suffix != ".old"):
+        match = _LEFTOVER.fullmatch(path.name)
+        target = path.with_name(match.group(1)) if match else path
+        if path.suffix == ".old" and not target.exists():
+            path.replace(target)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from dermdit_kedro import __version__
 from dermdit_kedro.atomic import atomic_file, write_json
@@ -106,13 +107,31 @@ class Job:
         return name in self.spec["inputs"]
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return one input table."""
+        """Return one input table.
+
+        Args:
+            name: Its name in `inputs`.
+
+        Returns:
+            The table as it was given, with a fresh index.
+        """
         return pd.read_parquet(self.folder / "inputs" / f"{name}.parquet")
 
     def log_metrics(self, step: int, **values: float) -> None:
-        """Append one line to `metrics.jsonl`; for the main process only."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        """Append one line to `metrics.jsonl`; for the main process only.
+
+        A line that a kill cut short stays a line of its own.
+
+        Args:
+            step: The step, 0 or more.
+            values: Named numbers.
+        """
+        line = json.dumps({"step": step, **values}).encode() + b"\n"
+        with (self.folder / "metrics.jsonl").open("a+b") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read() == b"\n" else b"\n" + line
+            file.write(line)
 
     def metrics(self) -> list[dict[str, float]]:
         """Return the lines of `metrics.jsonl`; of a step logged twice (a resumed run) the last line counts."""
@@ -167,7 +186,13 @@ def create_job(
 
     Returns:
         The job, perhaps already complete.
+
+    Raises:
+        TypeError: If an input is neither a folder nor a table.
     """
+    for input_name, value in (inputs or {}).items():
+        if not isinstance(value, Folder | pd.DataFrame):
+            raise TypeError(f"an input is a folder handle or a table; {input_name} is a {type(value).__name__}")
     folders = {k: v for k, v in (inputs or {}).items() if isinstance(v, Folder)}
     tables = {k: v for k, v in (inputs or {}).items() if isinstance(v, pd.DataFrame)}
     dumped = {k: _dump(v) for k, v in config.items()}
@@ -192,10 +217,16 @@ def create_job(
 
 
 def _dump(value: Any, only_results: bool = False) -> Any:
+    """Return parameter blocks, paths and containers of them as JSON has them; at every depth without speed fields."""
     if isinstance(value, BaseModel):
-        exclude = set(getattr(value, "speed_fields", ())) if only_results else None
-        return value.model_dump(mode="json", exclude=exclude)
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+        hidden: frozenset[str] = getattr(value, "speed_fields", frozenset()) if only_results else frozenset()
+        names = [name for name in type(value).model_fields if name not in hidden]
+        return {name: _dump(getattr(value, name), only_results) for name in names}
+    if isinstance(value, Mapping):
+        return {str(name): _dump(item, only_results) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_dump(item, only_results) for item in value]
+    return sorted(value) if isinstance(value, set | frozenset) else to_jsonable_python(value)
 
 
 def _whole_lines(file: Path) -> Iterator[dict[str, float]]:

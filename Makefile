@@ -1,0 +1,27 @@
+.PHONY: install lint test slow smoke viz lock
+
+install:  ## the environment and the commit hooks
+	uv sync
+	uv run pre-commit install
+
+lint:  ## what CI checks before the tests
+	uv run ruff check --fix
+	uv run ruff format
+	uv run lint-imports
+	uv run mypy
+	uv run pydoclint --quiet src
+
+test:  ## the suite, offline
+	uv run pytest
+
+slow:  ## the tests that take minutes
+	uv run pytest -m slow
+
+smoke:  ## the whole graph in miniature
+	uv run kedro run --env test
+
+viz:  ## the pipelines in a browser
+	uv run kedro viz run
+
+lock:  ## the versions of this environment, without any host
+	uv export --format requirements-txt --no-emit-index-url --no-hashes --no-emit-project --no-header --quiet --output-file requirements.lock

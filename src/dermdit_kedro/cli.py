@@ -1,0 +1,123 @@
+"""`kedro run`, with errors a user can act on: one message, no traceback, exit status 1."""
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import click
+import yaml
+from kedro.framework.cli import project
+from kedro.framework.project import configure_logging
+from kedro.utils import find_kedro_project
+
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.launching import LaunchInterrupted
+
+_VERBOSE_HELP = "Show the traceback of an error that a message would do for."
+
+
+class RunError(click.ClickException):
+    """An error of a run that its message explains."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message in red."""
+        click.secho(f"Error: {self.message}", file=file, err=file is None, fg="red")
+
+
+@click.group(name="dermdit_kedro")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def user_message(error: BaseException, *, is_before_nodes: bool) -> str | None:
+    """Find what to tell the user of an error.
+
+    Args:
+        error: What the run raised.
+        is_before_nodes: Whether no node had started: then whatever Kedro refuses is configuration.
+
+    Returns:
+        The message, or None where only a traceback helps (a bug).
+    """
+    from kedro.config import MissingConfigException
+    from kedro.io import DatasetError
+    from kedro.validation.exceptions import ParameterValidationError
+    from omegaconf.errors import OmegaConfBaseException
+
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, UserError):
+            return str(link)
+    for link in chain:
+        if isinstance(link, ParameterValidationError | MissingConfigException | OmegaConfBaseException):
+            return str(link)
+    for link in chain:
+        if isinstance(link, FileNotFoundError | PermissionError) and isinstance(error, DatasetError):
+            return str(error)
+    if is_before_nodes and isinstance(error, ValueError | DatasetError | OSError):
+        return str(error)
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that caused it, the outermost first."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _configure_logging() -> None:
+    """Take the project's logging.yml from a subfolder too, where Kedro does not find it."""
+    root = find_kedro_project(Path.cwd())
+    file = Path(root) / "conf" / "logging.yml" if root else None
+    if file is not None and file.is_file() and "KEDRO_LOGGING_CONFIG" not in os.environ:
+        configure_logging(yaml.safe_load(file.read_text()))
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _interrupted() -> SystemExit:
+    click.secho("Interrupted; `kedro run --only-missing-outputs` goes on from here.", err=True, fg="red")
+    return SystemExit(128 + signal.SIGINT)
+
+
+def _run(*, verbose: bool, **options: Any) -> Any:
+    from dermdit_kedro.hooks import PROGRESS, TRACKING
+
+    _configure_logging()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return project.run.callback(**options) if project.run.callback else None
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if any(isinstance(link, LaunchInterrupted) for link in _chain(error)):
+            raise _interrupted() from None
+        message = user_message(error, is_before_nodes=not PROGRESS.has_started)
+        if message is None:
+            raise
+        if verbose:
+            click.echo(traceback.format_exc(), err=True)
+        raise RunError(message) from error
+    finally:
+        TRACKING.mark_failed()
+
+
+run = click.Command(
+    "run",
+    params=[*project.run.params, click.Option(["--verbose"], is_flag=True, help=_VERBOSE_HELP)],
+    callback=_run,
+    help="Run the pipeline.",
+)
+cli.add_command(run)

@@ -1,0 +1,48 @@
+"""What the graph reads: one catalog entry that names every source."""
+
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+from dermdit_kedro.errors import UserError
+
+
+class SourcesDataset(AbstractDataset[None, dict[str, Any]]):
+    """Sources by name; swapping a data set is a change of this entry.
+
+    Args:
+        sources: Name -> layout, role (train or test) and the layout's own options, such as path.
+        metadata: For plugins such as Kedro-Viz.
+    """
+
+    def __init__(self, *, sources: dict[str, dict[str, Any]], metadata: dict[str, Any] | None = None) -> None:
+        self._sources, self.metadata = sources, metadata
+
+    def load(self) -> dict[str, Any]:
+        """Open the sources.
+
+        Returns:
+            Name -> `dermoscopy.layouts.Source`.
+
+        Raises:
+            UserError: If there is none, or an entry is refused.
+        """
+        from dermdit_kedro.dermoscopy.layouts import open_source
+
+        if not self._sources:
+            raise UserError("`sources` in the catalog must name at least one source. Got none")
+        return {name: open_source(name, entry) for name, entry in self._sources.items()}
+
+    def save(self, data: None) -> NoReturn:
+        """Refuse: sources are read only.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("`sources` is read only")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"sources": {name: entry.get("layout") for name, entry in self._sources.items()}}

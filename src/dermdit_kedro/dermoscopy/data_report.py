@@ -1,0 +1,79 @@
+"""Counts of a manifest that a person reads in a minute."""
+
+from typing import Any
+
+import pandas as pd
+
+from dermdit_kedro.dermoscopy.records import MANIFEST_COLUMNS, SPLITS, TONE_GROUPS, UNKNOWN_TONE
+
+TONES = (*TONE_GROUPS, UNKNOWN_TONE)
+
+
+def _cross(manifest: pd.DataFrame, values: pd.Series, order: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    counts = pd.crosstab(manifest["split"], values).reindex(index=list(SPLITS), columns=list(order), fill_value=0)
+    return {str(split): {name: int(row[name]) for name in order} for split, row in counts.iterrows()}
+
+
+def _count(values: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}
+
+
+def _label(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["is_malignant"].map({True: "malignant", False: "benign"}).astype("object").fillna("unknown")
+
+
+def _lesions(manifest: pd.DataFrame) -> int:
+    return len(manifest.dropna(subset=["lesion_id"]).drop_duplicates(["source", "lesion_id"]))
+
+
+def _leak_guard(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Count the images kept out of training because their cluster holds an image they are tested on."""
+    excluded = manifest[manifest["split"] == "excluded"]
+    tested = manifest.loc[manifest["role"] == "test", ["duplicate_cluster", "source"]].drop_duplicates()
+    pairs = excluded[["image_id", "source", "duplicate_cluster"]].merge(
+        tested, on="duplicate_cluster", suffixes=("", "_test")
+    )
+    by_pair = pairs.groupby(["source", "source_test"])["image_id"].nunique()
+    names = {f"{train} in {test}": int(count) for (train, test), count in by_pair.items()}
+    return {"excluded": len(excluded), "by_source_pair": names, "clusters_in_two_splits": 0}
+
+
+def summarise_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+    """Count images by split, tone, label and source; what is missing, set aside, linked and guarded.
+
+    Args:
+        records: What the sources said.
+        manifest: The manifest; no cluster lies in two splits, or it would not have been written.
+        quarantine: Images set aside.
+
+    Returns:
+        `data_report`, JSON-ready.
+    """
+    sizes = manifest["duplicate_cluster"].value_counts()
+    sources = {
+        str(name): {
+            "records": int((records["source"] == name).sum()),
+            "images": len(part),
+            "lesions": _lesions(part),
+            "role": str(part["role"].iloc[0]),
+            "malignant": int(part["is_malignant"].sum()),
+            "melanoma": int(part["is_melanoma"].sum()),
+            "tone_group": _count(part["tone_group"]),
+            "site": _count(part["site"].fillna("unknown")),
+            "sex": _count(part["sex"].fillna("unknown")),
+        }
+        for name, part in manifest.groupby("source")
+    }
+    return {
+        "images": len(manifest),
+        "lesions": _lesions(manifest),
+        "malignant": int(manifest["is_malignant"].sum()),
+        "melanoma": int(manifest["is_melanoma"].sum()),
+        "by_split_and_tone": _cross(manifest, manifest["tone_group"], TONES),
+        "by_split_and_label": _cross(manifest, _label(manifest), ("benign", "malignant", "unknown")),
+        "sources": sources,
+        "missing": {column: int(manifest[column].isna().sum()) for column in MANIFEST_COLUMNS},
+        "quarantined": _count(quarantine["reason"]) if len(quarantine) else {},
+        "duplicates": {"clusters": len(sizes), "images_in_shared_clusters": int(sizes[sizes > 1].sum())},
+        "leak_guard": _leak_guard(manifest),
+    }

@@ -1,0 +1,179 @@
+"""Images on disk and in memory: decoded, squared, written as PNG, read in batches."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from dermdit_kedro.atomic import atomic_file
+from dermdit_kedro.dermoscopy.parameters import ResizeMode
+from dermdit_kedro.handles import ImageFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CACHE_BYTES = 2**30
+"""Decoded images up to this size are kept in memory; larger sets are decoded batch by batch."""
+
+
+def decode_image(content: bytes, max_pixels: int) -> Image.Image:
+    """Decode an image fully, apply its EXIF orientation and convert it to 8-bit RGB.
+
+    Args:
+        content: The bytes of the file.
+        max_pixels: Bound on width x height, checked before anything is decoded.
+
+    Returns:
+        An RGB image without metadata.
+
+    Raises:
+        OverflowError: If the image is larger than the bound.
+        OSError, ValueError, SyntaxError: If the bytes are not a whole image.
+    """
+    image: Image.Image = Image.open(io.BytesIO(content))
+    width, height = image.size
+    if width * height > max_pixels:
+        raise OverflowError(f"an image may have at most {max_pixels} pixels. Got {width} x {height}")
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    rgb = upright.convert("RGB")
+    rgb.info = {}
+    return rgb
+
+
+def resize_image(image: Image.Image, size: int, mode: ResizeMode) -> Image.Image:
+    """Make an image square.
+
+    Args:
+        image: RGB, any size.
+        size: Side in pixels.
+        mode: `resize` squeezes (the paper), `center_crop` cuts the longer side, `pad` fills with black.
+
+    Returns:
+        RGB, size x size, bicubic.
+    """
+    if mode == "center_crop":
+        return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    if mode == "pad":
+        return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC)
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def write_png(path: Path, image: "np.ndarray[Any, Any] | Image.Image") -> None:
+    """Write an image as PNG, atomically and without metadata.
+
+    Args:
+        path: The file to create or replace.
+        image: uint8 (h, w, 3), or an RGB image.
+    """
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.info = {}
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=1)
+    with atomic_file(path, durable=False) as aside:
+        aside.write_bytes(buffer.getvalue())
+
+
+def build_image_index(folder: Path, suffix: str = ".png") -> pd.DataFrame:
+    """Write `index.parquet` for all images below a folder.
+
+    Args:
+        folder: The folder; an image's id is its path below it without the suffix.
+        suffix: File name suffix of the images.
+
+    Returns:
+        image_id, file, width, height, sha256, sorted by file.
+    """
+    rows = []
+    for path in sorted(folder.rglob(f"*{suffix}")):
+        content = path.read_bytes()
+        width, height = Image.open(io.BytesIO(content)).size
+        file = path.relative_to(folder).as_posix()
+        digest = hashlib.sha256(content).hexdigest()
+        row = {"image_id": file.removesuffix(suffix), "file": file, "width": width, "height": height, "sha256": digest}
+        rows.append(row)
+    index = pd.DataFrame(rows, columns=["image_id", "file", "width", "height", "sha256"])
+    with atomic_file(folder / "index.parquet") as aside:
+        index.to_parquet(aside, index=False)
+    return index
+
+
+def read_rgb(path: Path) -> "np.ndarray[Any, Any]":
+    """Read one image of a folder of ours, uint8 (h, w, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+class ImageStack:
+    """Images of one size by position; small sets stay decoded in memory.
+
+    Args:
+        folder: A finished folder, or its path.
+        files: Files relative to it, in the order of the positions.
+        max_cached_bytes: Bound on the memory that decoded images may take.
+    """
+
+    def __init__(self, folder: ImageFolder | Path, files: Sequence[str], max_cached_bytes: int = CACHE_BYTES) -> None:
+        self._root = folder.path if isinstance(folder, ImageFolder) else folder
+        self._files = list(files)
+        self._cache: dict[int, np.ndarray[Any, Any]] = {}
+        self._is_cached = bool(files) and read_rgb(self._root / files[0]).nbytes * len(files) <= max_cached_bytes
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _read(self, position: int) -> "np.ndarray[Any, Any]":
+        if position in self._cache:
+            return self._cache[position]
+        image = read_rgb(self._root / self._files[position])
+        if self._is_cached:
+            self._cache[position] = image
+        return image
+
+    def __getitem__(self, indices: "Sequence[int] | Tensor") -> "Tensor":
+        """Return uint8 (b, 3, h, w)."""
+        import torch
+
+        positions = [int(i) for i in indices]
+        return torch.from_numpy(np.stack([self._read(i) for i in positions])).permute(0, 3, 1, 2)
+
+
+def to_float(images: "Tensor") -> "Tensor":
+    """Map uint8 in [0, 255] to float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: "Tensor") -> "Tensor":
+    """Map floats in [-1, 1] to uint8 in [0, 255], rounded and clamped. Law: inverts `to_float`."""
+    import torch
+
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def contact_sheet(images: "Sequence[np.ndarray[Any, Any]]", columns: int, tile: int = 96) -> Image.Image:
+    """Lay images out row by row.
+
+    Args:
+        images: uint8 (h, w, 3) each.
+        columns: Images in a row.
+        tile: Side of an image on the sheet, in pixels.
+
+    Returns:
+        The sheet.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    if not images:
+        raise ValueError("a contact sheet needs at least one image. Got none")
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * tile, rows * tile), "white")
+    for i, image in enumerate(images):
+        picture = Image.fromarray(image).resize((tile, tile), Image.Resampling.LANCZOS)
+        sheet.paste(picture, ((i % columns) * tile, (i // columns) * tile))
+    return sheet

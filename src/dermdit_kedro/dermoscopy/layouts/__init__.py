@@ -1,0 +1,41 @@
+"""One module a layout: what an archive hands out, behind one signature.
+
+A layout is a function (name, role, options) -> `Source`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from dermdit_kedro.dermoscopy.layouts import ham10000, phantom
+from dermdit_kedro.dermoscopy.layouts.source import Source
+from dermdit_kedro.errors import UserError
+
+__all__ = ["LAYOUTS", "Source", "open_source"]
+
+LAYOUTS: Final[dict[str, Callable[[str, str, Mapping[str, Any]], Source]]] = {
+    "phantom": phantom.open_source,
+    "ham10000": ham10000.open_source,
+}
+"""The layouts by the name that `sources` in the catalog gives them."""
+
+
+def open_source(name: str, entry: Mapping[str, Any]) -> Source:
+    """Open one entry of `sources`.
+
+    Args:
+        name: The source's name.
+        entry: `layout`, `role` (train or test) and the layout's own options.
+
+    Returns:
+        The source.
+
+    Raises:
+        UserError: If the layout or the role is unknown, or the layout refuses its options.
+    """
+    options = dict(entry)
+    layout, role = options.pop("layout", None), options.pop("role", None)
+    if layout not in LAYOUTS:
+        raise UserError(f"sources.{name}.layout must be one of {', '.join(LAYOUTS)}. Got {layout!r}")
+    if role not in ("train", "test"):
+        raise UserError(f"sources.{name}.role must be train or test. Got {role!r}")
+    return LAYOUTS[layout](name, role, options)

@@ -1,0 +1,117 @@
+"""What every layout gives: harmonised records and the bytes of each image."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pandas as pd
+from pydantic import ValidationError
+
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.parameters import Parameters
+
+Options = TypeVar("Options", bound=Parameters)
+
+
+class Expect(Parameters):
+    """Counts a source must have; any that differs stops the run.
+
+    Attributes:
+        images: Rows.
+        lesions: Distinct lesion ids.
+        is_malignant: Malignant rows.
+        is_melanoma: Melanoma rows.
+    """
+
+    images: int | None = None
+    lesions: int | None = None
+    is_malignant: int | None = None
+    is_melanoma: int | None = None
+
+    def check(self, name: str, records: pd.DataFrame) -> None:
+        """Compare with what a source holds.
+
+        Args:
+            name: The source's name.
+            records: Its records.
+
+        Raises:
+            UserError: Naming every count that differs.
+        """
+        found = {
+            "images": len(records),
+            "lesions": records["lesion_id"].nunique(),
+            "is_malignant": int(records["is_malignant"].sum()),
+            "is_melanoma": int(records["is_melanoma"].sum()),
+        }
+        wrong = [
+            f"{key}: expected {value}, found {found[key]}"
+            for key, value in self.model_dump(exclude_none=True).items()
+            if found[key] != value
+        ]
+        if wrong:
+            raise UserError(f"the source {name!r} is not what `expect` says: {'; '.join(wrong)}")
+
+
+class Source(Protocol):
+    """A set of images with records."""
+
+    @property
+    def name(self) -> str:
+        """Name in the catalog."""
+
+    @property
+    def expect(self) -> Expect | None:
+        """Counts it must have, if any are given."""
+
+    def records(self) -> pd.DataFrame:
+        """Return the harmonised records, dtypes `RECORD_DTYPES`."""
+
+    def read_bytes(self, file: str) -> bytes:
+        """Return the bytes of one image, by the `file` of its record.
+
+        Raises:
+            FileNotFoundError: If there is no such image.
+            PermissionError: If the file lies outside the source's folder.
+        """
+
+
+def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) -> Options:
+    """Validate the options of a source.
+
+    Args:
+        name: The source's name.
+        kind: The layout's options.
+        options: What the catalog says.
+
+    Returns:
+        The options.
+
+    Raises:
+        UserError: With one line a fault.
+    """
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        faults = [f"sources.{name}.{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise UserError("\n".join(faults)) from error
+
+
+def read_below(root: Path, file: str) -> bytes:
+    """Read a file that must lie below a folder, whatever links and dots its name holds.
+
+    Args:
+        root: The folder.
+        file: The name, relative to it.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        PermissionError: If the file lies elsewhere.
+        FileNotFoundError: If it is not there.
+    """
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise PermissionError(f"an image must lie below {root}. Got {file!r}")
+    return path.read_bytes()

@@ -1,0 +1,226 @@
+"""The columns of the project's tables, their vocabularies and their schemas.
+
+`records` is what the sources say, harmonised; `manifest` adds what was measured (skin tone, hash, size) and decided
+(cluster, split). Unknown is null in every column but `tone_group`, where it is `unknown`.
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import pandas as pd
+import pandera.pandas as pa
+
+TONE_GROUPS: Final = ("light", "brown", "dark")
+"""Skin-tone groups, lightest first: the paper's A, B and C."""
+
+UNKNOWN_TONE: Final = "unknown"
+
+SITES: Final = (
+    "head and neck",
+    "trunk",
+    "upper extremity",
+    "lower extremity",
+    "palms and soles",
+    "oral or genital",
+)
+"""The body sites every source's vocabulary is mapped to."""
+
+SEXES: Final = ("male", "female")
+ROLES: Final = ("train", "test")
+SPLITS: Final = ("train", "val", "test", "excluded")
+MODALITIES: Final = ("dermoscopic", "clinical", "tbp", "other")
+TONE_SOURCES: Final = ("ita", "expert", "none")
+
+IMAGE_ID_PATTERN: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$"
+"""`<source>/<id>`: safe as a path below any folder, because no part begins with a dot."""
+
+
+class Diagnosis(StrEnum):
+    """Canonical diagnoses; a source's own vocabulary is mapped to these where it fits."""
+
+    MELANOMA = "melanoma"
+    NEVUS = "nevus"
+    BASAL_CELL_CARCINOMA = "basal cell carcinoma"
+    SQUAMOUS_CELL_CARCINOMA = "squamous cell carcinoma"
+    ACTINIC_KERATOSIS = "actinic keratosis"
+    BENIGN_KERATOSIS = "benign keratosis"
+    DERMATOFIBROMA = "dermatofibroma"
+    VASCULAR_LESION = "vascular lesion"
+
+
+MALIGNANT: Final[dict[Diagnosis, bool]] = {
+    Diagnosis.MELANOMA: True,
+    Diagnosis.NEVUS: False,
+    Diagnosis.BASAL_CELL_CARCINOMA: True,
+    Diagnosis.SQUAMOUS_CELL_CARCINOMA: True,
+    Diagnosis.ACTINIC_KERATOSIS: True,
+    Diagnosis.BENIGN_KERATOSIS: False,
+    Diagnosis.DERMATOFIBROMA: False,
+    Diagnosis.VASCULAR_LESION: False,
+}
+"""Which diagnoses count as malignant; actinic keratosis (with Bowen's disease) is pre-malignant: a switch."""
+
+RECORD_DTYPES: Final[dict[str, str]] = {
+    "image_id": "str",
+    "source": "str",
+    "file": "str",
+    "modality": "str",
+    "patient_id": "str",
+    "lesion_id": "str",
+    "diagnosis": "str",
+    "is_malignant": "boolean",
+    "is_melanoma": "boolean",
+    "fitzpatrick_skin_type": "Int64",
+    "sex": "str",
+    "age_approx": "float64",
+    "site": "str",
+    "role": "str",
+}
+"""Columns and dtypes of the harmonised records."""
+
+MANIFEST_DTYPES: Final[dict[str, str]] = {
+    "image_id": "str",
+    "source": "str",
+    "file": "str",
+    "modality": "str",
+    "patient_id": "str",
+    "lesion_id": "str",
+    "diagnosis": "str",
+    "is_malignant": "boolean",
+    "is_melanoma": "boolean",
+    "fitzpatrick_skin_type": "Int64",
+    "tone_group": "str",
+    "tone_source": "str",
+    "ita_degrees": "float64",
+    "ita_iqr": "float64",
+    "sex": "str",
+    "age_approx": "float64",
+    "site": "str",
+    "role": "str",
+    "split": "str",
+    "duplicate_cluster": "str",
+    "sha256": "str",
+    "width": "Int64",
+    "height": "Int64",
+}
+"""Columns and dtypes of the manifest, in their order."""
+
+MANIFEST_COLUMNS: Final = tuple(MANIFEST_DTYPES)
+
+QUARANTINE_COLUMNS: Final = ("source", "file", "image_id", "reason", "detail")
+
+_VALUES: Final[dict[str, pa.Check]] = {
+    "image_id": pa.Check.str_matches(IMAGE_ID_PATTERN),
+    "modality": pa.Check.isin(MODALITIES),
+    "fitzpatrick_skin_type": pa.Check.in_range(1, 6),
+    "tone_group": pa.Check.isin((*TONE_GROUPS, UNKNOWN_TONE)),
+    "tone_source": pa.Check.isin(TONE_SOURCES),
+    "ita_degrees": pa.Check.in_range(-180, 180),
+    "ita_iqr": pa.Check.ge(0),
+    "sex": pa.Check.isin(SEXES),
+    "age_approx": pa.Check.in_range(0, 130, include_min=False),
+    "site": pa.Check.isin(SITES),
+    "role": pa.Check.isin(ROLES),
+    "split": pa.Check.isin(SPLITS),
+    "sha256": pa.Check.str_matches(r"^[0-9a-f]{64}$"),
+    "width": pa.Check.gt(0),
+    "height": pa.Check.gt(0),
+}
+_NULLABLE: Final = {
+    "patient_id",
+    "lesion_id",
+    "diagnosis",
+    "is_malignant",
+    "is_melanoma",
+    "fitzpatrick_skin_type",
+    "ita_degrees",
+    "ita_iqr",
+    "sex",
+    "age_approx",
+    "site",
+}
+
+
+def _schema(dtypes: dict[str, str], name: str, unique: list[str] | None = None) -> pa.DataFrameSchema:
+    columns = {
+        column: pa.Column(dtype, _VALUES.get(column), nullable=column in _NULLABLE) for column, dtype in dtypes.items()
+    }
+    return pa.DataFrameSchema(columns, strict=True, ordered=True, unique=unique, name=name)
+
+
+RECORDS_SCHEMA: Final = _schema(RECORD_DTYPES, "records")
+"""What a source's records look like; an image id may still occur twice (the second one is quarantined)."""
+
+MANIFEST_SCHEMA: Final = _schema(MANIFEST_DTYPES, "manifest", unique=["image_id"])
+"""What the manifest looks like: closed vocabularies, unique image ids, no column more or fewer."""
+
+
+def conform(table: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataFrame:
+    """Give a table the named columns, in order, with their dtypes; a column it lacks becomes null.
+
+    Args:
+        table: Any table with some of the columns; further columns are dropped.
+        dtypes: Column to dtype, such as `RECORD_DTYPES`.
+
+    Returns:
+        A new table with a fresh index.
+    """
+    columns = {}
+    for name, dtype in dtypes.items():
+        values = table[name] if name in table.columns else pd.Series(pd.NA, index=table.index, dtype="object")
+        columns[name] = _cast(values, dtype).reset_index(drop=True)
+    return pd.DataFrame(columns)
+
+
+def _cast(values: pd.Series, dtype: str) -> pd.Series:
+    if dtype == "float64":
+        return pd.to_numeric(values, errors="coerce").astype("float64")
+    if dtype == "str":
+        known = values.notna()
+        return values.where(known, None).astype("str").where(known)
+    return values.astype(dtype)  # type: ignore[call-overload,no-any-return]
+
+
+def make_image_id(source: str, name: str) -> str:
+    """Return `<source>/<name>` with every character outside the pattern replaced by `_`.
+
+    Args:
+        source: The source's name in the catalog.
+        name: The source's own name of the image, without its extension.
+
+    Returns:
+        An id that matches `IMAGE_ID_PATTERN`.
+    """
+    parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in (source, name)]
+    return "/".join(re.sub(r"^(\.|$)", "_", part) for part in parts)
+
+
+def label_diagnoses(diagnosis: pd.Series, akiec_is_malignant: bool = True) -> pd.DataFrame:
+    """Derive both labels from canonical diagnoses; an unknown diagnosis has neither.
+
+    Args:
+        diagnosis: Values of `Diagnosis`, or null.
+        akiec_is_malignant: Whether actinic keratosis (with Bowen's disease) counts as malignant.
+
+    Returns:
+        `is_malignant` and `is_melanoma`, nullable booleans, with the index of the input.
+    """
+    rule = {str(k): v for k, v in MALIGNANT.items()} | {str(Diagnosis.ACTINIC_KERATOSIS): akiec_is_malignant}
+    known = diagnosis.isin(list(rule))
+    malignant = diagnosis.map(rule).astype("boolean")
+    melanoma = (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known)
+    return pd.DataFrame({"is_malignant": malignant, "is_melanoma": melanoma})
+
+
+def clean_ages(age: pd.Series) -> pd.Series:
+    """Return ages in years with 0 and anything unreadable as missing (age 0 means missing in ISIC-family sources).
+
+    Args:
+        age: Ages as distributed: numbers, text or null.
+
+    Returns:
+        Float years; NaN where unknown.
+    """
+    years = pd.to_numeric(age, errors="coerce").astype("float64")
+    return years.where(years > 0)

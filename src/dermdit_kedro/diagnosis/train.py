@@ -1,0 +1,201 @@
+"""Train one classifier on a table of examples.
+
+`accelerate launch -m dermdit_kedro.diagnosis.train <job folder>` repeats a run without Kedro.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from dermdit_kedro.dermoscopy.images import ImageStack
+from dermdit_kedro.diagnosis.classifier import (
+    Classifier,
+    choose_threshold,
+    create_classifier,
+    fit_temperature,
+    save_classifier,
+)
+from dermdit_kedro.diagnosis.parameters import ClassifierConfig
+from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder
+from dermdit_kedro.jobs import Job, create_job
+from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.training.engine import fit
+from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.streams import Batch, stable_seed
+
+CHUNK = 256
+"""Images per forward pass where no gradient is needed."""
+
+
+class ExampleImages:
+    """The images of a table of examples, whichever folder each lies in; a file that occurs twice is held once.
+
+    Args:
+        job: Has an input folder for each value of the column `folder`.
+        examples: Columns folder, file, label.
+    """
+
+    def __init__(self, job: Job, examples: pd.DataFrame) -> None:
+        self.labels = torch.as_tensor(examples["label"].to_numpy(dtype="float32").copy())
+        self._folder, names = pd.factorize(examples["folder"])
+        self._position = np.zeros(len(examples), dtype="int64")
+        self._stacks = []
+        for code, name in enumerate(names):
+            here = self._folder == code
+            self._position[here], files = pd.factorize(examples.loc[here, "file"])
+            self._stacks.append(ImageStack(job.input(str(name), ImageFolder), list(files)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return the images at some rows, uint8 (b, 3, h, w)."""
+        rows = indices.cpu().numpy()
+        folders, positions = self._folder[rows], self._position[rows]
+        parts = [stack[torch.as_tensor(positions[folders == i])] for i, stack in enumerate(self._stacks)
+                 if (folders == i).any()]  # fmt: skip
+        order = np.argsort(folders, kind="stable")
+        images = torch.cat(parts)
+        return images[torch.as_tensor(np.argsort(order, kind="stable"))]
+
+
+def turn(images: Tensor, choice: Tensor) -> Tensor:
+    """Flip and rotate each image by one of the eight symmetries of the square; a lesion has no upright.
+
+    Args:
+        images: (b, c, s, s).
+        choice: Numbers in [0, 1), (b,); the symmetry is floor(8 x choice).
+
+    Returns:
+        The turned images, (b, c, s, s).
+    """
+    which = (choice * 8).long().clamp(max=7).to(images.device)
+    turned = torch.empty_like(images)
+    for symmetry in range(8):
+        here = which == symmetry
+        rotated = torch.rot90(images[here], symmetry % 4, dims=(2, 3))
+        turned[here] = rotated.flip(3) if symmetry >= 4 else rotated
+    return turned
+
+
+@torch.no_grad()
+def predict_logits(classifier: Classifier, data: ExampleImages) -> Tensor:
+    """Return the uncalibrated logits of all examples, float32 (n,), on the CPU."""
+    return torch.cat([classifier(data[rows]).float().cpu() for rows in torch.arange(len(data)).split(CHUNK)])
+
+
+def calibrate(classifier: Classifier, validation: ExampleImages) -> Classifier:
+    """Fit the temperature and choose the threshold, both on validation images alone.
+
+    Args:
+        classifier: A trained classifier, in eval mode.
+        validation: The real validation images.
+
+    Returns:
+        The classifier with a new card.
+    """
+    logits, labels = predict_logits(classifier, validation), validation.labels.numpy() > 0.5
+    temperature = fit_temperature(logits.numpy(), labels)
+    threshold = choose_threshold(torch.sigmoid(logits / temperature).numpy(), labels)
+    classifier.card = classifier.card.model_copy(update={"temperature": temperature, "threshold": threshold})
+    return classifier
+
+
+def main(job: Job) -> None:
+    """Train the classifier of a job; the weights with the lowest validation loss are kept and calibrated.
+
+    Args:
+        job: Config `classifier`, `training`, `balance`, `image_size`, `seed`; table `examples` (folder, file, label,
+            split) and an input folder for each value of its column `folder`.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    config, seed = job.config("classifier", ClassifierConfig), job.config("seed", int)
+    examples = job.table("examples")
+    data = {str(split): ExampleImages(job, rows) for split, rows in examples.groupby("split")}
+    train, validation = data["train"], data.get("val")
+    positives = float(train.labels.mean())
+    balanced = job.config("balance", bool) and 0 < positives < 1
+    weight = torch.tensor((1 - positives) / positives if balanced else 1.0)
+    torch.manual_seed(stable_seed(seed, "classifier"))
+    classifier = create_classifier(config, job.config("image_size", int), seed)
+
+    def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
+        images = turn(train[batch.indices].to(batch.device), batch.rand(1)[:, 0])
+        labels = train.labels[batch.indices.cpu()].to(batch.device)
+        return {"loss": binary_cross_entropy_with_logits(model(images), labels, pos_weight=weight.to(batch.device))}
+
+    def validate(model: Any) -> dict[str, float]:
+        assert validation is not None
+        value = binary_cross_entropy_with_logits(predict_logits(model, validation), validation.labels)
+        return {"loss": float(value)}
+
+    trained: Any = fit(
+        job, classifier, loss, num_examples=len(train), training=job.config("training", TrainingConfig), seed=seed,
+        what=job.spec["name"], validate=validate if validation else None, keep_best=validation is not None,
+    )  # fmt: skip
+    if state.is_main_process:
+        save_classifier(calibrate(trained, validation) if validation else trained, job.result)
+        job.complete()
+
+
+def train_seeds(
+    work_dir: Path,
+    name: str,
+    *,
+    examples: pd.DataFrame,
+    folders: dict[str, ImageFolder],
+    classifier: ClassifierConfig,
+    training: TrainingConfig,
+    balance: bool,
+    image_size: int,
+    seeds: Sequence[int],
+    launch_config: LaunchConfig,
+) -> ModelFolder:
+    """Train one classifier a seed, each a job of its own, and put them into one folder.
+
+    Args:
+        work_dir: The folder of all work folders.
+        name: What the jobs are called.
+        examples: Columns folder, file, label, split.
+        folders: The image folder of each value of the column `folder`.
+        classifier: Architecture and first weights.
+        training: Steps, batch, optimizer.
+        balance: Whether the loss weighs the two labels alike.
+        image_size: Side of the images in pixels.
+        seeds: One for each classifier.
+        launch_config: Where they run.
+
+    Returns:
+        A folder with `seed_0/`, `seed_1/`, ... in the order of `seeds`.
+    """
+    used = {key: folder for key, folder in folders.items() if (examples["folder"] == key).any()}
+    trained = {}
+    for k, seed in enumerate(seeds):
+        config = {
+            "classifier": classifier, "training": training, "balance": balance, "image_size": image_size, "seed": seed
+        }  # fmt: skip
+        inputs: dict[str, Folder | pd.DataFrame] = {**used, "examples": examples}
+        job = create_job(work_dir, f"{name}.seed_{k}", "dermdit_kedro.diagnosis.train", config=config, inputs=inputs)
+        launch(job, launch_config)
+        trained[f"seed_{k}"] = job.handle(ModelFolder)
+    together = create_job(work_dir, name, "dermdit_kedro.diagnosis.train:seeds", config={}, inputs=trained)
+    if not together.is_complete:
+        for key, folder in trained.items():
+            shutil.copytree(folder.path, together.result / key, dirs_exist_ok=True)
+        together.complete()
+    return together.handle(ModelFolder)
+
+
+if __name__ == "__main__":
+    from dermdit_kedro.launching import run_child
+
+    run_child(main)

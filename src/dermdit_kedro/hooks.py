@@ -1,0 +1,209 @@
+"""Effects tied to a run: checks before it, progress during it, MLflow beside it, a table after it."""
+
+import atexit
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters
+from dermdit_kedro.terminal import print_summary
+from dermdit_kedro.tracking import measurements, plain_parameters
+
+logger = logging.getLogger(__name__)
+
+_METRICS_PER_CALL = 1000
+_REPORTING = "08_reporting"
+
+
+class ChecksHook:
+    """Refuses bad parameters and missing inputs before any node runs."""
+
+    def __init__(self) -> None:
+        self._env: str | None = None
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Refuse unknown or ill-typed parameters of every registered pipeline."""
+        self._env = context.env
+        refuse_parameters(context.config_loader["parameters"], dict(pipelines))
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Refuse to start where an input is missing that another pipeline makes."""
+        only_missing = bool(run_params.get("only_missing_outputs"))
+        refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)
+
+
+class ProgressHook:
+    """Says which node runs, how many there are and how long each took; at the end, the results."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+        self._total: int | None = None
+        self._summary: dict[str, Any] | None = None
+        self._catalog: DataCatalog | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a node of the current run has started."""
+        return bool(self._started)
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Forget an earlier run of this process."""
+        self._started, self._summary = {}, None
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Count the nodes."""
+        self._catalog = catalog
+        self._total = None if run_params.get("only_missing_outputs") else len(pipeline.nodes)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Log the node's name and number."""
+        self._started[node.name] = time.monotonic()
+        of_total = f" of {self._total}" if self._total else ""
+        logger.info("node %d%s: %s", len(self._started), of_total, node.name)
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Log how long a node took that took long enough to ask."""
+        seconds = time.monotonic() - self._started.get(node.name, time.monotonic())
+        if seconds >= 2:
+            logger.info("%s took %.0f s", node.name, seconds)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Keep the summary for the table at the end."""
+        if dataset_name == "summary":
+            self._summary = data
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Print the results of this run and where the report is."""
+        if not self._started:
+            logger.info("nothing to do: every output is there")
+        if self._summary is not None and self._catalog is not None:
+            report = _path_of(self._catalog, "report")
+            print_summary(self._summary, report if report and report.is_file() else None)
+
+
+class TrackingHook:
+    """Logs a run to MLflow through kedro-mlflow, which wakes up only when a run has passed its checks.
+
+    So neither a misspelt parameter nor `kedro viz` waits for MLflow or leaves a run behind. Typed
+    parameters are logged field by field, JSON results as metrics, reports and figures as artifacts; a
+    run that fails or is interrupted is marked as failed.
+    """
+
+    def __init__(self) -> None:
+        self._context: KedroContext | None = None
+        self._mlflow: Any = None
+        self._logged: set[str] = set()
+        self._run: dict[str, Any] = {}
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the context until a run starts."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Start an MLflow run."""
+        from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+        self._logged = set()
+        self._run = {"run_params": run_params, "pipeline": pipeline, "catalog": catalog}
+        hook = MlflowHook()
+        hook.after_context_created(self._context)
+        hook.before_pipeline_run(**self._run)
+        self._mlflow = hook
+        if hook.run_id:
+            os.environ["MLFLOW_RUN_ID"] = hook.run_id  # for the processes that nodes start
+        # Registered after MLflow's own, hence called before it, which would call the run finished.
+        atexit.register(self.mark_failed)
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
+        """Log the parameters that no earlier node has logged."""
+        new = {name: value for name, value in plain_parameters(inputs).items() if name not in self._logged}
+        self._logged |= set(new)
+        if self._mlflow is not None:
+            self._mlflow.before_node_run(node, catalog, new, is_async)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log the numbers of a JSON result, and what lies in the reporting layer as an artifact."""
+        if self._mlflow is None or not self._mlflow._is_mlflow_enabled:
+            return
+        path = _path_of(self._run["catalog"], dataset_name)
+        if path is None:
+            return
+        if isinstance(data, dict) and path.suffix == ".json" and dataset_name != "summary":
+            self._log_metrics(dataset_name, data)
+        if _REPORTING in path.parts:
+            self._log_artifact(path)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """End the MLflow run."""
+        hook = self._let_go()
+        if hook is not None:
+            hook.after_pipeline_run(run_params, pipeline, catalog)
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Mark the MLflow run as failed."""
+        self.mark_failed()
+
+    def mark_failed(self) -> None:
+        """Mark the open MLflow run as failed, if there is one; safe to call at any time."""
+        hook = self._let_go()
+        if hook is not None:
+            hook.on_pipeline_error(None, **self._run)
+
+    def _let_go(self) -> Any:
+        hook, self._mlflow = self._mlflow, None
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        atexit.unregister(self.mark_failed)
+        return hook
+
+    def _log_metrics(self, name: str, content: dict[str, Any]) -> None:
+        from mlflow.entities import Metric
+        from mlflow.tracking import MlflowClient
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(m.name, m.value, now, m.step) for m in measurements(name, content)]
+        for start in range(0, len(metrics), _METRICS_PER_CALL):
+            MlflowClient().log_batch(self._mlflow.run_id, metrics=metrics[start : start + _METRICS_PER_CALL])
+
+    def _log_artifact(self, path: Path) -> None:
+        from mlflow.tracking import MlflowClient
+
+        below = path.parts[path.parts.index(_REPORTING) + 1 :]
+        if path.is_dir():
+            MlflowClient().log_artifacts(self._mlflow.run_id, str(path), "/".join(below))
+        elif path.is_file():
+            MlflowClient().log_artifact(self._mlflow.run_id, str(path), "/".join(below[:-1]) or None)
+
+
+def _path_of(catalog: DataCatalog, name: str) -> Path | None:
+    """Return where a data set of the catalog lies, if it lies in a file or folder."""
+    path = getattr(catalog.get(name), "_filepath", None)
+    return Path(str(path)) if path is not None else None
+
+
+CHECKS = ChecksHook()
+PROGRESS = ProgressHook()
+TRACKING = TrackingHook()
+HOOKS = (TRACKING, CHECKS, PROGRESS)

@@ -1,0 +1,88 @@
+"""Parameters of everything that is measured."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from dermdit_kedro.parameters import Parameters
+
+Attribute = Literal["tone_group", "sex", "age_band", "site"]
+"""An attribute by which people are grouped; `age_band` is made of `age_approx`."""
+
+KNOWN_EXTRACTORS = ("efficientnet_lite0", "inception_v3", "finetuned")
+
+
+class ExtractorConfig(Parameters):
+    """A network that turns an image into a vector; every distance bears its name.
+
+    Attributes:
+        name: `efficientnet_lite0` (ImageNet weights from an installed package; nothing is downloaded),
+            `inception_v3` (the one FID is defined with, in torch-fidelity's weights file), `finetuned` (the
+            classifier that stands in for the paper's fine-tuned Inception) or `timm:<architecture>`.
+        weights: Local weights file that `inception_v3` (.pth) and `timm:` (.safetensors) need; null otherwise.
+        image_size: Side in pixels the images are resized to, bilinear with antialiasing. `inception_v3` resizes by
+            itself to 299, `finetuned` takes the size it was trained at.
+    """
+
+    name: str
+    weights: str | None = None
+    image_size: int = Field(default=224, ge=16)
+
+    @model_validator(mode="after")
+    def _weights_belong_to_the_name(self) -> Self:
+        is_timm = self.name.startswith("timm:") and len(self.name) > len("timm:")
+        if not is_timm and self.name not in KNOWN_EXTRACTORS:
+            raise ValueError(
+                f"name must be one of {list(KNOWN_EXTRACTORS)} or `timm:<architecture>`. Got {self.name!r}"
+            )
+        needs_weights = is_timm or self.name == "inception_v3"
+        if needs_weights != (self.weights is not None):
+            rule = "needs a local weights file" if needs_weights else "takes no weights file"
+            raise ValueError(f"the extractor {self.name!r} {rule}. Got weights: {self.weights!r}")
+        return self
+
+
+class ImageQualityConfig(Parameters):
+    """How synthetic images are compared with real ones.
+
+    Attributes:
+        num_pairs: Most pairs of images that MS-SSIM is averaged over, for real and for synthetic images.
+        kid_subset_size: Images of each kind in a subset; fewer where there are fewer.
+        kid_num_subsets: Subsets the kernel distance is averaged over.
+        num_resamples: Bootstrap resamples of the MS-SSIM interval.
+        confidence: Of every interval, in (0, 1).
+    """
+
+    num_pairs: int = Field(default=1000, ge=2)
+    kid_subset_size: int = Field(default=1000, ge=2)
+    kid_num_subsets: int = Field(default=100, ge=2)
+    num_resamples: int = Field(default=1000, ge=100)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+
+
+class GroupFairnessConfig(Parameters):
+    """How diagnoses are judged, over all and group by group.
+
+    Attributes:
+        attributes: By what people are grouped.
+        age_edges: Ages in years at which an age band begins; the first band begins at 0.
+        min_positive: A group with fewer positive images is reported as too small, not as a number.
+        min_negative: The same for negative images.
+        num_resamples: Bootstrap resamples of clusters of duplicates.
+        confidence: Of every interval, in (0, 1).
+        num_bins: Bins of the expected calibration error.
+    """
+
+    attributes: tuple[Attribute, ...] = ("tone_group", "sex", "age_band", "site")
+    age_edges: tuple[int, ...] = (30, 50, 70)
+    min_positive: int = Field(default=10, ge=1)
+    min_negative: int = Field(default=10, ge=1)
+    num_resamples: int = Field(default=1000, ge=100)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    num_bins: int = Field(default=10, ge=2)
+
+    @model_validator(mode="after")
+    def _ages_rise(self) -> Self:
+        if list(self.age_edges) != sorted(set(self.age_edges)) or any(edge <= 0 for edge in self.age_edges):
+            raise ValueError(f"age_edges must be positive and rising. Got {list(self.age_edges)}")
+        return self

@@ -1,0 +1,44 @@
+"""Wiring of data_engineering."""
+
+from kedro.pipeline import Node, Pipeline
+
+from dermdit_kedro.pipelines.data_engineering.nodes import (
+    assign_splits,
+    inspect_images,
+    link_duplicates,
+    measure_skin_tone,
+    prepare_images,
+    read_sources,
+    report_data,
+)
+
+CONFIG = "params:data_engineering"
+
+
+def create_pipeline() -> Pipeline:
+    """Wire the pipeline.
+
+    Returns:
+        The nodes from `sources` to `manifest`, `quarantine`, `images` and `data_report`.
+    """
+    return Pipeline(
+        [
+            Node(read_sources, ["sources", CONFIG, "params:seed"], "records", name="read_sources"),
+            Node(inspect_images, ["sources", "records", CONFIG], ["inspected", "quarantine"], name="inspect_images"),
+            Node(measure_skin_tone, ["sources", "inspected", CONFIG], "tones", name="measure_skin_tone"),
+            Node(link_duplicates, ["inspected", CONFIG], "clusters", name="link_duplicates"),
+            Node(
+                assign_splits,
+                ["inspected", "tones", "clusters", CONFIG, "params:seed"],
+                "manifest",
+                name="assign_splits",
+            ),
+            Node(
+                prepare_images,
+                ["sources", "manifest", CONFIG, "params:image_size", "work_dir"],
+                "images",
+                name="prepare_images",
+            ),
+            Node(report_data, ["records", "manifest", "quarantine"], "data_report", name="report_data"),
+        ]
+    )

@@ -1,0 +1,9 @@
+"""Real and synthetic images to image metrics, classifiers, group fairness and the report."""
+
+from dermdit_kedro.pipelines.fairness_evaluation.pipeline import (
+    create_pipeline,
+    create_table1_pipeline,
+    create_table2_pipeline,
+)
+
+__all__ = ["create_pipeline", "create_table1_pipeline", "create_table2_pipeline"]

@@ -1,0 +1,255 @@
+"""Nodes of fairness_evaluation that look at images: are they like real ones, and do they show what was asked for?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dermdit_kedro.diagnosis.examples import REAL, real_examples
+from dermdit_kedro.diagnosis.parameters import ClassifierConfig, ClassifierTraining
+from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
+from dermdit_kedro.jobs import create_job
+from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
+
+INCEPTION_SEED = 1000
+"""Added to the run's seed, so that the feature network is no twin of a judge."""
+
+FINETUNED = ExtractorConfig(name="finetuned")
+
+
+def train_inception(
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    inception: ClassifierConfig,
+    classifier_training: ClassifierTraining,
+    image_size: int,
+    seed: int,
+    launch_config: LaunchConfig,
+    work_dir: Path,
+) -> ModelFolder:
+    """Train the network whose features stand for the paper's fine-tuned Inception (section 3.2).
+
+    Args:
+        images: Prepared images.
+        manifest: Their manifest; its train rows train, its val rows choose.
+        inception: Architecture and first weights.
+        classifier_training: How it is trained.
+        image_size: Side of the images.
+        seed: Seed of the run.
+        launch_config: Where it runs.
+        work_dir: The folder of all work folders.
+
+    Returns:
+        A folder with one classifier.
+    """
+    from dermdit_kedro.diagnosis.train import train_seeds
+
+    examples = real_examples(manifest, images, inception.label_name).drop(columns="tone_group")
+    return train_seeds(
+        work_dir,
+        "train_inception",
+        examples=examples,
+        folders={REAL: images},
+        classifier=inception,
+        training=classifier_training.for_images(int((examples["split"] == "train").sum())),
+        balance=classifier_training.balance,
+        image_size=image_size,
+        seeds=[seed + INCEPTION_SEED],
+        launch_config=launch_config,
+    )
+
+
+def extract_real_features(
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    inception_folder: ModelFolder,
+    extractor: ExtractorConfig,
+    launch_config: LaunchConfig,
+    work_dir: Path,
+) -> tuple[Features, Features, Features]:
+    """Extract the features of real images that the synthetic ones are compared with.
+
+    Held-out images are the test split of the sources that train: the same kind of images, seen by no model.
+
+    Args:
+        images: Prepared images.
+        manifest: Their manifest.
+        inception_folder: The fine-tuned network.
+        extractor: The general network.
+        launch_config: Where it runs.
+        work_dir: The folder of all work folders.
+
+    Returns:
+        Held-out images by the general network; training and held-out images by the fine-tuned one.
+    """
+    files = images.index()[["image_id", "file"]].merge(manifest[["image_id", "role", "split"]], on="image_id")
+    held_out = files.loc[(files["role"] == "train") & (files["split"] == "test"), ["image_id", "file"]]
+    train = files.loc[files["split"] == "train", ["image_id", "file"]]
+    where = (launch_config, work_dir)
+    return (
+        _extract("held_out_features", images, held_out, extractor, None, *where),
+        _extract("finetuned_train_features", images, train, FINETUNED, inception_folder, *where),
+        _extract("finetuned_held_out_features", images, held_out, FINETUNED, inception_folder, *where),
+    )
+
+
+def extract_features(
+    synthetic_images: ImageFolder,
+    inception_folder: ModelFolder,
+    extractor: ExtractorConfig,
+    launch_config: LaunchConfig,
+    work_dir: Path,
+) -> tuple[Features, Features]:
+    """Extract the features of all generated images, kept or not.
+
+    Args:
+        synthetic_images: The generated images.
+        inception_folder: The fine-tuned network.
+        extractor: The general network.
+        launch_config: Where it runs.
+        work_dir: The folder of all work folders.
+
+    Returns:
+        Features by the general network and by the fine-tuned one.
+    """
+    files = synthetic_images.index()[["image_id", "file"]]
+    where = (launch_config, work_dir)
+    return (
+        _extract("synthetic_features", synthetic_images, files, extractor, None, *where),
+        _extract("finetuned_features", synthetic_images, files, FINETUNED, inception_folder, *where),
+    )
+
+
+def _extract(
+    name: str,
+    images: ImageFolder,
+    files: pd.DataFrame,
+    extractor: ExtractorConfig,
+    model: ModelFolder | None,
+    launch_config: LaunchConfig,
+    work_dir: Path,
+) -> Features:
+    inputs: dict[str, Any] = {"images": images, "files": files.reset_index(drop=True)}
+    inputs |= {"inception": model} if model is not None else {}
+    job = create_job(work_dir, name, "dermdit_kedro.metrics.features", config={"extractor": extractor}, inputs=inputs)
+    launch(job, launch_config)
+    return job.handle(Features)
+
+
+def score_images(
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    synthetic_images: ImageFolder,
+    synthetic_manifest: pd.DataFrame,
+    train_features: Features,
+    held_out_features: Features,
+    synthetic_features: Features,
+    finetuned_train_features: Features,
+    finetuned_held_out_features: Features,
+    finetuned_features: Features,
+    judge: ModelFolder,
+    image_quality: ImageQualityConfig,
+    image_size: int,
+    seed: int,
+    variant_name: str,
+    judge_name: str,
+) -> dict[str, Any]:
+    """Compare all generated images, kept or not, with real ones and with what was asked for.
+
+    Args:
+        images: Prepared images.
+        manifest: Their manifest.
+        synthetic_images: The generated images.
+        synthetic_manifest: What was asked for and what was measured.
+        train_features: Training images, by the general network.
+        held_out_features: Held-out images, by the general network.
+        synthetic_features: Generated images, by the general network.
+        finetuned_train_features: Training images, by the fine-tuned network.
+        finetuned_held_out_features: Held-out images, by the fine-tuned network.
+        finetuned_features: Generated images, by the fine-tuned network.
+        judge: The classifiers that say what label an image shows.
+        image_quality: Pairs, subsets, confidence.
+        image_size: Side of the images.
+        seed: Seed of all draws.
+        variant_name: The variant's name.
+        judge_name: The judge's name.
+
+    Returns:
+        The content of `image_metrics.json`.
+    """
+    from dermdit_kedro.metrics.agreement import tone_agreement
+
+    general = _distances(train_features, held_out_features, synthetic_features, image_quality, seed)
+    finetuned = _distances(
+        finetuned_train_features, finetuned_held_out_features, finetuned_features, image_quality, seed
+    )
+    ready = images.index().merge(manifest[["image_id", "split"]], on="image_id")
+    train_files = list(ready.loc[ready["split"] == "train", "file"])
+    return {
+        "variant": variant_name,
+        "image_size": image_size,
+        "images": "all generated, before screening",
+        "frechet_distance": general["frechet_distance"] + finetuned["frechet_distance"],
+        "kid": general["kid"] + finetuned["kid"],
+        "ms_ssim": _diversity(images, train_files, synthetic_images, image_size, image_quality, seed),
+        "tone_agreement": tone_agreement(synthetic_manifest, image_quality.confidence),
+        "label_agreement": _label_agreement(
+            judge, judge_name, images, manifest, synthetic_images, synthetic_manifest, image_quality.confidence
+        ),
+    }
+
+
+def _distances(
+    train: Features, held_out: Features, synthetic: Features, config: ImageQualityConfig, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    from dermdit_kedro.metrics.image_quality import compare_features
+
+    name = str(json.loads((synthetic.path / "features.json").read_text())["name"])
+    return compare_features(name, train.array(), held_out.array(), synthetic.array(), config, seed)
+
+
+def _diversity(
+    images: ImageFolder,
+    train_files: list[str],
+    synthetic_images: ImageFolder,
+    image_size: int,
+    config: ImageQualityConfig,
+    seed: int,
+) -> dict[str, Any] | None:
+    from dermdit_kedro.dermoscopy.images import ImageStack
+
+    from dermdit_kedro.metrics.image_quality import ms_ssim_diversity, ms_ssim_entry
+
+    stacks = (ImageStack(synthetic_images, list(synthetic_images.index()["file"])), ImageStack(images, train_files))
+    measured = [ms_ssim_diversity(stack.__getitem__, len(stack), image_size, config, seed) for stack in stacks]
+    return ms_ssim_entry(image_size, *measured)
+
+
+def _label_agreement(
+    judge: ModelFolder,
+    judge_name: str,
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    synthetic_images: ImageFolder,
+    synthetic_manifest: pd.DataFrame,
+    confidence: float,
+) -> dict[str, Any] | None:
+    """Let the judge call the generated images and the held-out real ones."""
+    from dermdit_kedro.diagnosis import predict as prediction
+    from dermdit_kedro.diagnosis.classifier import read_cards
+    from dermdit_kedro.metrics.agreement import label_agreement
+
+    cards = read_cards(judge)
+    if synthetic_manifest["requested_is_malignant"].isna().all() or cards[0].label_name != "is_malignant":
+        return None
+    rows = prediction.rows_to_predict(manifest, images, "is_malignant")
+    rows = rows[rows["test_set"] == prediction.HELD_OUT]
+    thresholds = {card.seed: card.threshold for card in cards}
+    called, real_called = (
+        prediction.decide_together(prediction.score_images(judge, folder, list(table["file"])), thresholds)
+        for folder, table in ((synthetic_images, synthetic_manifest), (images, rows))
+    )
+    requested = synthetic_manifest["requested_is_malignant"]
+    return label_agreement(requested, called, rows["label"], real_called, judge_name, confidence)

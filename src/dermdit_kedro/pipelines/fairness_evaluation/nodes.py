@@ -1,0 +1,156 @@
+"""Nodes of fairness_evaluation that diagnose: what the arms' classifiers learn, how well, and for whom."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dermdit_kedro.diagnosis.examples import REAL, SYNTHETIC, arm_examples, real_examples, synthetic_examples
+from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
+from dermdit_kedro.handles import ImageFolder, ModelFolder
+from dermdit_kedro.launching import LaunchConfig
+from dermdit_kedro.metrics.parameters import GroupFairnessConfig
+
+
+def train_classifier(
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    synthetic_images: ImageFolder,
+    synthetic_manifest: pd.DataFrame,
+    arm: ArmConfig,
+    classifier: ClassifierConfig,
+    classifier_training: ClassifierTraining,
+    image_size: int,
+    seed: int,
+    launch_config: LaunchConfig,
+    work_dir: Path,
+    arm_name: str,
+) -> ModelFolder:
+    """Train an arm's classifiers, one a seed, all arms for the same number of steps.
+
+    Args:
+        images: Prepared images.
+        manifest: Their manifest.
+        synthetic_images: The generated images of the default variant.
+        synthetic_manifest: Their manifest.
+        arm: What the arm trains on.
+        classifier: Architecture and first weights.
+        classifier_training: Epochs, seeds, batch, optimizer.
+        image_size: Side of the images.
+        seed: Seed of the run.
+        launch_config: Where it runs.
+        work_dir: The folder of all work folders.
+        arm_name: The arm's name.
+
+    Returns:
+        A folder with `seed_0/`, `seed_1/`, ...
+    """
+    from dermdit_kedro.diagnosis.train import train_seeds
+
+    real = real_examples(manifest, images, classifier.label_name)
+    synthetic = synthetic_examples(synthetic_manifest)
+    return train_seeds(
+        work_dir,
+        f"train_classifier.{arm_name}",
+        examples=arm_examples(real, synthetic, arm, classifier.label_name, seed),
+        folders={REAL: images, SYNTHETIC: synthetic_images},
+        classifier=classifier,
+        training=classifier_training.for_images(int((real["split"] == "train").sum())),
+        balance=classifier_training.balance,
+        image_size=image_size,
+        seeds=range(seed, seed + classifier_training.num_seeds),
+        launch_config=launch_config,
+    )
+
+
+def predict(
+    classifier_folder: ModelFolder,
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    classifier: ClassifierConfig,
+    arm_name: str,
+) -> pd.DataFrame:
+    """Score the validation and test images with every seed's classifier of an arm.
+
+    Args:
+        classifier_folder: The arm's classifiers.
+        images: Prepared images.
+        manifest: Their manifest.
+        classifier: Names the label in use.
+        arm_name: The arm's name.
+
+    Returns:
+        The table `predictions`: one row an image and seed.
+    """
+    from dermdit_kedro.diagnosis import predict as prediction
+
+    rows = prediction.rows_to_predict(manifest, images, classifier.label_name)
+    return prediction.predict(classifier_folder, rows, images, arm_name)
+
+
+def score_diagnosis(predictions: pd.DataFrame, group_fairness: GroupFairnessConfig, seed: int) -> dict[str, Any]:
+    """Measure how well an arm diagnoses, on every test set and per estimated tone.
+
+    Args:
+        predictions: The arm's predictions; its validation rows choose the thresholds.
+        group_fairness: Least counts, resamples, confidence.
+        seed: Seed of the resamples.
+
+    Returns:
+        The content of `diagnosis_metrics.json`.
+    """
+    from dermdit_kedro.diagnosis.predict import choose_thresholds
+    from dermdit_kedro.metrics.diagnosis import score_arm
+
+    return score_arm(predictions, choose_thresholds(predictions), group_fairness, seed)
+
+
+def score_fairness(predictions: pd.DataFrame, group_fairness: GroupFairnessConfig, seed: int) -> dict[str, Any]:
+    """Measure how differently an arm serves groups of people, attribute by attribute.
+
+    Args:
+        predictions: The arm's predictions; its validation rows choose the thresholds.
+        group_fairness: Attributes, least counts, resamples, confidence.
+        seed: Seed of the resamples.
+
+    Returns:
+        The content of `group_fairness.json`.
+    """
+    from dermdit_kedro.diagnosis.predict import choose_thresholds
+    from dermdit_kedro.metrics.group_fairness import score_groups
+
+    return score_groups(predictions, choose_thresholds(predictions), group_fairness, seed)
+
+
+def join_table1(**image_metrics: dict[str, Any]) -> pd.DataFrame:
+    """Join the variants' image metrics into Table 1.
+
+    Args:
+        **image_metrics: `image_metrics` by variant, in the order of the table.
+
+    Returns:
+        One row a variant.
+
+    Raises:
+        ValueError: If an entry is not that variant's.
+    """
+    from dermdit_kedro.metrics.tables import table1
+
+    return table1(image_metrics)
+
+
+def join_table2(**diagnosis_metrics: dict[str, Any]) -> pd.DataFrame:
+    """Join the arms' diagnosis metrics into Table 2.
+
+    Args:
+        **diagnosis_metrics: `diagnosis_metrics` by arm, in the order of the table.
+
+    Returns:
+        One row a test set, group (overall or a tone) and arm.
+
+    Raises:
+        ValueError: If an entry is not that arm's.
+    """
+    from dermdit_kedro.metrics.tables import table2
+
+    return table2(diagnosis_metrics)

@@ -1,0 +1,173 @@
+"""Wiring of fairness_evaluation: shared networks, a namespace for each variant and each arm, tables, report."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
+    extract_features,
+    extract_real_features,
+    score_images,
+    train_inception,
+)
+from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
+    join_table1,
+    join_table2,
+    predict,
+    score_diagnosis,
+    score_fairness,
+    train_classifier,
+)
+from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
+from dermdit_kedro.pipelines.variants import Variant
+
+DEFAULT_VARIANT = "dermdit"
+"""Whose synthetic images the arms train on."""
+
+JUDGE = "real"
+"""The arm whose classifiers say what label a synthetic image shows."""
+
+_IMAGES = {"images": "images", "manifest": "manifest"}
+_WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
+_RUN = {"image_size": "params:image_size", "seed": "params:seed"}
+
+
+def create_pipeline(variants: Sequence[Variant], arms: Sequence[str], prompt_sets: Sequence[str]) -> Pipeline:
+    """Wire the pipeline.
+
+    Args:
+        variants: The generators whose images are measured.
+        arms: What classifiers are trained on; `real` must be among them, it is the judge.
+        prompt_sets: The prompt sets the report tells of.
+
+    Returns:
+        The shared nodes, a namespace for each variant and each arm, and the report.
+    """
+    shared = [
+        Node(
+            train_inception,
+            {
+                **_IMAGES, **_RUN, **_WORK, "inception": "params:inception",
+                "classifier_training": "params:classifier_training",
+            },
+            "inception",
+            name="train_inception",
+        ),
+        Node(
+            extract_real_features,
+            {**_IMAGES, **_WORK, "inception_folder": "inception", "extractor": "params:extractor"},
+            ["held_out_features", "finetuned_train_features", "finetuned_held_out_features"],
+            name="extract_real_features",
+        ),
+    ]  # fmt: skip
+    parts = [_variant(variant.name) for variant in variants] + [_arm(arm) for arm in arms]
+    return sum(parts, Pipeline(shared)) + create_reporting_pipeline(variants, arms, prompt_sets)
+
+
+def create_table1_pipeline(variants: Sequence[Variant]) -> Pipeline:
+    """Wire Table 1.
+
+    Args:
+        variants: Its rows.
+
+    Returns:
+        One node.
+    """
+    inputs = {variant.name: f"{variant.name}.image_metrics" for variant in variants}
+    return Pipeline([Node(join_table1, inputs, "table1", name="join_table1")])
+
+
+def create_table2_pipeline(arms: Sequence[str]) -> Pipeline:
+    """Wire Table 2.
+
+    Args:
+        arms: What it compares.
+
+    Returns:
+        One node.
+    """
+    inputs = {arm: f"{arm}.diagnosis_metrics" for arm in arms}
+    return Pipeline([Node(join_table2, inputs, "table2", name="join_table2")])
+
+
+def _variant(name: str) -> Pipeline:
+    features = [f"{name}.synthetic_features", f"{name}.finetuned_features"]
+    return Pipeline(
+        [
+            Node(
+                extract_features,
+                {
+                    **_WORK,
+                    "synthetic_images": f"{name}.synthetic_images",
+                    "inception_folder": "inception",
+                    "extractor": "params:extractor",
+                },
+                features,
+                name="extract_features",
+                namespace=name,
+            ),
+            Node(
+                _fix(score_images, variant_name=name, judge_name=JUDGE),
+                {
+                    **_IMAGES,
+                    **_RUN,
+                    "synthetic_images": f"{name}.synthetic_images",
+                    "synthetic_manifest": f"{name}.synthetic_manifest",
+                    "train_features": "train_features",
+                    "held_out_features": "held_out_features",
+                    "synthetic_features": features[0],
+                    "finetuned_train_features": "finetuned_train_features",
+                    "finetuned_held_out_features": "finetuned_held_out_features",
+                    "finetuned_features": features[1],
+                    "judge": f"{JUDGE}.classifier",
+                    "image_quality": "params:image_quality",
+                },
+                f"{name}.image_metrics",
+                name="score_images",
+                namespace=name,
+            ),
+        ]
+    )
+
+
+def _arm(name: str) -> Pipeline:
+    measured = {"predictions": f"{name}.predictions", "group_fairness": "params:group_fairness", "seed": "params:seed"}
+    return Pipeline(
+        [
+            Node(
+                _fix(train_classifier, arm_name=name),
+                {
+                    **_IMAGES,
+                    **_RUN,
+                    **_WORK,
+                    "synthetic_images": f"{DEFAULT_VARIANT}.synthetic_images",
+                    "synthetic_manifest": f"{DEFAULT_VARIANT}.synthetic_manifest",
+                    "arm": f"params:{name}.arm",
+                    "classifier": "params:classifier",
+                    "classifier_training": "params:classifier_training",
+                },
+                f"{name}.classifier",
+                name="train_classifier",
+                namespace=name,
+            ),
+            Node(
+                _fix(predict, arm_name=name),
+                {**_IMAGES, "classifier_folder": f"{name}.classifier", "classifier": "params:classifier"},
+                f"{name}.predictions",
+                name="predict",
+                namespace=name,
+            ),
+            Node(score_diagnosis, measured, f"{name}.diagnosis_metrics", name="score_diagnosis", namespace=name),
+            Node(score_fairness, measured, f"{name}.group_fairness", name="score_fairness", namespace=name),
+        ]
+    )
+
+
+def _fix(function: Callable[..., Any], **values: str) -> Callable[..., Any]:
+    """Fix a node function's last arguments; it keeps its name and its annotations, which Kedro reads."""
+    fixed: Any = functools.partial(function, **values)
+    fixed.__name__, fixed.__doc__ = function.__name__, function.__doc__
+    fixed.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
+    return fixed  # type: ignore[no-any-return]

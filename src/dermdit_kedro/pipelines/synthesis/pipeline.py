@@ -1,0 +1,93 @@
+"""Wiring of synthesis: shared features and classifier, then plan, images and screens for each variant."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from dermdit_kedro.pipelines.synthesis.nodes import (
+    extract_train_features,
+    plan_synthesis,
+    sample_images,
+    screen_images,
+    train_screening_classifier,
+)
+from dermdit_kedro.pipelines.variants import Variant
+
+_REAL = {"images": "images", "manifest": "manifest"}
+_WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
+_PARAMETERS = ("synthesis", "seed", "sampler", "launch", "screening", "extractor", "data_engineering")
+"""Blocks that hold for every variant."""
+
+
+def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
+    """Wire the pipeline.
+
+    Args:
+        variants: The generators to sample from.
+
+    Returns:
+        The shared nodes, and a namespace for each variant.
+    """
+    shared = [
+        Node(
+            extract_train_features,
+            {**_REAL, **_WORK, "extractor": "params:extractor"},
+            "train_features",
+            name="extract_train_features",
+        ),
+        Node(
+            train_screening_classifier,
+            {
+                **_REAL,
+                **_WORK,
+                "screening_classifier": "params:screening_classifier",
+                "classifier_training": "params:classifier_training",
+                "image_size": "params:image_size",
+                "seed": "params:seed",
+            },
+            "screening_classifier",
+            name="train_screening_classifier",
+        ),
+    ]
+    return sum((_variant(variant) for variant in variants), Pipeline(shared))
+
+
+def _variant(variant: Variant) -> Pipeline:
+    plan = {"manifest": "manifest", "synthesis": "params:synthesis", "seed": "params:seed"}
+    inputs = {name: name for name in ("manifest", "images", "work_dir", "train_features", "screening_classifier")}
+    parameters = {f"params:{name}": f"params:{name}" for name in _PARAMETERS}
+    if variant.prompt_set is not None:
+        plan |= {"prompts": "prompts", "prompt_set": "params:prompt_set"}
+        inputs["prompts"] = f"{variant.prompt_set}.prompts"
+        parameters["params:prompt_set"] = f"params:{variant.prompt_set}.prompt_set"
+    drawn = {"generator": "generator", "synthesis_plan": "synthesis_plan", "sampler": "params:sampler"}
+    screens = {
+        "synthetic_images": "synthetic_images",
+        "unsupported_groups": "unsupported_groups",
+        "train_features": "train_features",
+        "screening_classifier_folder": "screening_classifier",
+        "screening": "params:screening",
+        "extractor": "params:extractor",
+        "data_engineering": "params:data_engineering",
+    }
+    nodes = [
+        Node(plan_synthesis, plan, ["synthesis_plan", "unsupported_groups"], name="plan_synthesis"),
+        Node(sample_images, {**drawn, **_WORK}, "synthetic_images", name="sample_images"),
+        Node(
+            _fix(screen_images, variant_name=variant.name),
+            {**_REAL, **_WORK, **drawn, **screens},
+            ["synthetic_manifest", "screening"],
+            name="screen_images",
+        ),
+    ]
+    return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
+
+
+def _fix(function: Callable[..., Any], **values: str) -> Callable[..., Any]:
+    """Fix a node function's last arguments; it keeps its name and its annotations, which Kedro reads."""
+    fixed: Any = functools.partial(function, **values)
+    fixed.__name__, fixed.__doc__ = function.__name__, function.__doc__
+    fixed.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
+    return fixed  # type: ignore[no-any-return]

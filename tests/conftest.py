@@ -1,0 +1,93 @@
+"""Fixtures of the whole suite: projects in a temporary folder, so that runs write nowhere else."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+TOY = ROOT / "tests" / "toy_project"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of this repository."""
+    return ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of this project (configuration, not data), as working directory and as the Kedro project."""
+    return _enter(copy_project(tmp_path / "project"), monkeypatch)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project of three nodes under this project's settings, hooks and command line."""
+    folder = tmp_path / "toy"
+    shutil.copytree(TOY, folder)
+    for name in ("globals.yml", "mlflow.yml"):
+        shutil.copy(ROOT / "conf" / "base" / name, folder / "conf" / "base" / name)
+    shutil.copy(ROOT / "conf" / "logging.yml", folder / "conf" / "logging.yml")
+    shutil.copy(ROOT / ".telemetry", folder / ".telemetry")
+    yield _enter(folder, monkeypatch)
+    from kedro.framework.project import configure_project
+
+    configure_project("dermdit_kedro")
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without a run; making one takes seconds, copying it does not."""
+    from mlflow.tracking import MlflowClient
+
+    store = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{store}").search_experiments()
+    return store
+
+
+@pytest.fixture
+def tracked_toy(toy: Path, mlflow_store: Path) -> Path:
+    """The project of three nodes, with an MLflow store at hand."""
+    shutil.copy(mlflow_store, toy / "mlflow.db")
+    return toy
+
+
+@pytest.fixture
+def tracked_project(project: Path, mlflow_store: Path) -> Path:
+    """A copy of this project, with an MLflow store at hand: for tests that run nodes."""
+    shutil.copy(mlflow_store, project / "mlflow.db")
+    return project
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the configuration: a project whose data lie below `folder`; the code is the installed package.
+
+    Args:
+        folder: Where to put it.
+
+    Returns:
+        `folder`.
+    """
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "src").mkdir()
+    (folder / "data" / "01_raw").mkdir(parents=True)
+    return folder
+
+
+def _enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from kedro.framework.startup import bootstrap_project
+
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder / "src"))
+    monkeypatch.setenv("PYTHONPATH", str(folder / "src"))
+    monkeypatch.delenv("KEDRO_ENV", raising=False)
+    bootstrap_project(folder)
+    return folder

@@ -1,0 +1,223 @@
+"""From images to a generator folder and back to images, through the real nodes at toy size."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from tokenizers import Tokenizer, models, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
+from dermdit_kedro.diffusion.latents import LatentStack
+from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.handles import ImageFolder, ModelFolder
+from dermdit_kedro.jobs import create_job
+from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.pipelines.generative_training import nodes
+from dermdit_kedro.training.parameters import TrainingConfig
+
+AUTOENCODER = AutoencoderConfig(block_out_channels=(8, 16), latent_channels=4)
+DENOISER = DenoiserConfig(patch_size=2, hidden_size=32, depth=2, num_heads=2)
+UNET = DenoiserConfig(architecture="unet", block_out_channels=(16, 32))
+FLOW = ObjectiveConfig(prediction_type="flow")
+SAMPLER = SamplerConfig(num_inference_steps=3, guidance_scale=2.0, batch_size=4)
+
+
+def _training(**changes):
+    return TrainingConfig(
+        **{"max_train_steps": 6, "batch_size": 4, "learning_rate": 1e-3, "log_steps": 1, "checkpointing_steps": 2}
+        | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def work_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def autoencoder(images, manifest, work_dir):
+    training = _training(max_train_steps=60, learning_rate=5e-3, log_steps=20, checkpointing_steps=20)
+    return nodes.train_autoencoder(images, manifest, AUTOENCODER, training, 16, 0, LaunchConfig(), work_dir)
+
+
+@pytest.fixture(scope="module")
+def latents(images, manifest, autoencoder, work_dir):
+    return nodes.encode_latents(images, manifest, autoencoder[0], work_dir)
+
+
+@pytest.fixture(scope="module")
+def text_encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text_encoder")
+    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    tokenizer.train_from_iterator(["malignant dark"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=special))
+    state = json.loads(tokenizer.to_str())["model"]
+    clip = CLIPTokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], model_max_length=4)
+    clip.save_pretrained(folder / "tokenizer")
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(clip), hidden_size=12, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=4, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id,
+        pad_token_id=clip.pad_token_id,
+    )  # fmt: skip
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    return ModelFolder(folder, "toy text encoder")
+
+
+@pytest.fixture(scope="module")
+def generator(latents, text_embeddings, manifest, autoencoder, text_encoder, work_dir):
+    denoiser, _ = nodes.train_denoiser(
+        latents, text_embeddings, manifest, DENOISER, FLOW, _training(), 0, LaunchConfig(), work_dir
+    )
+    return nodes.export_generator(denoiser, autoencoder[0], text_encoder, DENOISER, FLOW, SAMPLER, work_dir)
+
+
+def test_the_autoencoder_learns_and_reports(autoencoder, images):
+    folder, report = autoencoder
+    model = AutoencoderKL.from_pretrained(folder.path)
+    assert report["psnr"]["n"] == 8
+    assert set(report["by_tone_group"]) == {"light", "brown", "dark"}
+    assert model.config.scaling_factor == report["scaling_factor"]
+    assert report["history"]["last_loss"] < report["history"]["first_loss"]
+
+
+def test_psnr_against_its_definition():
+    class Off(torch.nn.Module):
+        """Reconstructs every image one grey level too bright."""
+
+        def encode(self, x):
+            return type("Out", (), {"latent_dist": type("Posterior", (), {"mean": x})})
+
+        def decode(self, z):
+            return type("Out", (), {"sample": z + 1 / 127.5})
+
+    images = torch.randint(0, 200, (2, 3, 8, 8), dtype=torch.uint8)
+    assert torch.allclose(reconstruction_psnr(Off(), images), torch.full((2,), 20 * np.log10(255.0)), atol=1e-2)
+
+
+def test_latents_leave_test_images_out_and_have_unit_variance(latents, manifest):
+    stack = LatentStack(latents)
+    assert set(latents.index()["image_id"]) == set(manifest.loc[manifest["split"] != "test", "image_id"])
+    rows = torch.arange(len(stack))
+    noise = torch.randn(len(stack), *stack.shape, generator=torch.Generator().manual_seed(0))
+    assert stack.sample(rows, torch.zeros(len(rows)), noise).std() == pytest.approx(1, abs=0.1)
+
+
+def test_the_mirrored_twin_is_the_latent_of_the_mirrored_image(latents, autoencoder, images):
+    from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+
+    stack, model = LatentStack(latents), AutoencoderKL.from_pretrained(autoencoder[0].path).eval()
+    with torch.no_grad():
+        mean = model.encode(to_float(ImageStack(images, ["00.png"])[[0]]).flip(-1)).latent_dist.mean
+    zero = torch.zeros(1, *stack.shape)
+    twin = stack.sample(torch.tensor([0]), torch.tensor([1]), zero) / stack.scaling_factor
+    assert torch.allclose(twin, mean, atol=5e-3)
+
+
+def test_two_processes_give_the_losses_of_one(latents, text_embeddings, manifest, tmp_path):
+    losses = []
+    for name, config in {
+        "one": LaunchConfig(),
+        "two": LaunchConfig(launcher="accelerate", num_processes=2),
+    }.items():
+        _, history = nodes.train_denoiser(
+            latents, text_embeddings, manifest, DENOISER, FLOW, _training(max_train_steps=12), 0, config,
+            tmp_path / name,
+        )  # fmt: skip
+        losses.append(history["loss"])
+    assert len(losses[0]) == 12
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("denoiser", [DENOISER, UNET, DENOISER.model_copy(update={"conditional": False})])
+def test_every_kind_of_denoiser_trains_exports_and_samples(
+    denoiser, latents, text_embeddings, manifest, autoencoder, text_encoder, tmp_path
+):
+    folder, history = nodes.train_denoiser(
+        latents, text_embeddings, manifest, denoiser, FLOW, _training(), 0, LaunchConfig(), tmp_path
+    )
+    assert np.isfinite(history["loss"]).all()
+    exported = nodes.export_generator(folder, autoencoder[0], text_encoder, denoiser, FLOW, SAMPLER, tmp_path)
+    pipeline = DermDiTPipeline.from_pretrained(exported.path)
+    pipeline.set_progress_bar_config(disable=True)
+    scale = 2.0 if denoiser.conditional else 1.0
+    image = pipeline("malignant", guidance_scale=scale, num_inference_steps=2).images[0]
+    assert image.size == (16, 16)
+    if not denoiser.conditional:
+        with pytest.raises(ValueError, match="guidance_scale must be 1"):
+            pipeline("malignant", guidance_scale=2.0)
+
+
+def test_guidance_at_one_is_the_conditional_model(generator):
+    pipeline = DermDiTPipeline.from_pretrained(generator.path)
+    options = {"num_inference_steps": 2, "output_type": "latent"}
+    drawn = [
+        pipeline("dark", guidance_scale=scale, generator=torch.Generator().manual_seed(0), **options).images
+        for scale in (1.0, 1.0 + 1e-9)
+    ]
+    assert torch.allclose(drawn[0], drawn[1], atol=1e-5)
+
+
+def _sample(generator, plan, work_dir, sampler=SAMPLER):
+    job = create_job(
+        work_dir, "sample_images", "dermdit_kedro.diffusion.sample", config={"sampler": sampler},
+        inputs={"generator": generator, "plan": plan},
+    )  # fmt: skip
+    launch(job, LaunchConfig())
+    folder = job.handle(ImageFolder)
+    from PIL import Image
+
+    return {i: np.asarray(Image.open(folder.path / f"{i}.png")).astype(int) for i in folder.index()["image_id"]}
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return pd.DataFrame(
+        {"sample_id": [f"s{i}" for i in range(6)], "prompt": ["malignant", "dark"] * 3, "seed": range(6)}
+    )
+
+
+def test_an_image_depends_on_its_row_alone(generator, plan, tmp_path):
+    whole = _sample(generator, plan, tmp_path / "a")
+    one_by_one = _sample(generator, plan.iloc[::-1], tmp_path / "b", SAMPLER.model_copy(update={"batch_size": 1}))
+    assert set(whole) == set(plan["sample_id"])
+    assert max(np.abs(whole[i] - one_by_one[i]).max() for i in whole) <= 1
+    assert np.abs(whole["s0"] - whole["s2"]).max() > 0
+
+
+def test_a_rerun_draws_what_is_missing_only(generator, plan, tmp_path):
+    _sample(generator, plan, tmp_path)
+    result = next(tmp_path.glob("sample_images-*/result"))
+    before = {path.name: path.stat().st_mtime_ns for path in result.glob("*.png")}
+    (result / "s3.png").unlink()
+    (result / "_complete.json").unlink()
+    _sample(generator, plan, tmp_path)
+    after = {path.name: path.stat().st_mtime_ns for path in result.glob("*.png")}
+    assert {name for name in after if after[name] != before[name]} == {"s3.png"}
+
+
+def test_an_image_without_a_prompt_is_named(latents, text_embeddings, manifest, tmp_path):
+    short = pd.read_parquet(text_embeddings.path / "index.parquet").iloc[1:]
+    short.to_parquet(tmp_path / "index.parquet")
+    fewer = type(text_embeddings)(tmp_path, "one prompt missing")
+    with pytest.raises(UserError, match="1 have none, the first is '00'"):
+        nodes.train_denoiser(latents, fewer, manifest, DENOISER, FLOW, _training(), 0, LaunchConfig(), tmp_path)
+
+
+def test_an_autoencoder_that_cannot_be_loaded_names_the_parameter(images, manifest, tmp_path):
+    config = AutoencoderConfig(pretrained=str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match=r"autoencoder\.pretrained"):
+        nodes.train_autoencoder(images, manifest, config, _training(), 16, 0, LaunchConfig(), tmp_path)
+
+
+def test_a_given_autoencoder_is_adopted_with_its_scaling_factor(images, manifest, autoencoder, tmp_path):
+    config = AutoencoderConfig(pretrained=str(autoencoder[0].path))
+    folder, report = nodes.train_autoencoder(images, manifest, config, _training(), 16, 0, LaunchConfig(), tmp_path)
+    assert report["scaling_factor"] == autoencoder[1]["scaling_factor"]
+    assert AutoencoderKL.from_pretrained(folder.path).config.scaling_factor == report["scaling_factor"]

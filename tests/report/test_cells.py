@@ -1,0 +1,21 @@
+"""Numbers as a reader sees them."""
+
+from typing import Any
+
+import pytest
+
+from dermdit_kedro.report import cells
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "not measured"), (0.12345, "0.123"), (12345, "12,345"), (0, "0"), ("n/a", "n/a")]
+)
+def test_numbers(value: Any, text: str) -> None:
+    assert cells.number(value) == text
+
+
+def test_spreads_and_rates() -> None:
+    assert cells.spread({"interval": [0.1, 0.25]}) == "0.100\u20130.250"
+    assert cells.spread({"interval": [None, 1]}) == cells.spread(None) == ""
+    assert cells.rate({"value": 0.123}) == cells.rate(0.123) == "12.3%"
+    assert cells.rate(None) == "not measured"

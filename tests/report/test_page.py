@@ -1,0 +1,111 @@
+"""The page: self-contained, escaped, honest about phantoms and about what is missing."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from dermdit_kedro.pipelines.fairness_evaluation.reporting import draw_figures
+from dermdit_kedro.report.page import render_page
+from dermdit_kedro.report.parameters import ReportConfig
+from dermdit_kedro.report.summary import build_summary, sort_parts
+
+
+class Reader(HTMLParser):
+    """Collects tags, text outside scripts, and what the page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.hidden += tag in ("script", "style")
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.words.append(data)
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+def text(html: str) -> str:
+    return re.sub(r"\s+", " ", " ".join(read(html).words))
+
+
+def render(parts: dict[str, Any]) -> str:
+    sorted_parts = sort_parts(parts)
+    summary = build_summary(sorted_parts, baseline="real", seed=0, image_size=64)
+    return render_page(summary, sorted_parts.figures)
+
+
+@pytest.fixture(scope="module")
+def page(parts: dict[str, Any], drawing_inputs: dict[str, Any]) -> str:
+    return render({**parts, **draw_figures(config=ReportConfig(), seed=0, **drawing_inputs)})
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in read(page).links)
+    assert "default-src 'none'" in page
+
+
+def test_every_figure_has_a_caption(page: str) -> None:
+    tags = read(page).tags
+    assert tags.count("figure") == tags.count("figcaption") == 6
+
+
+def test_tables_say_what_is_too_small_and_what_is_not_supported(page: str) -> None:
+    words = text(page)
+    assert "too small to judge" in words
+    assert "3 positive images, at least 10 needed" in words
+    assert "dark, malignant (2 training images)" in words
+    assert "cannot tell" in words
+    assert "52 / 98" in words
+
+
+@pytest.mark.parametrize(
+    ("layout", "phrase", "shown"),
+    [
+        ("phantom", "Phantoms: these figures say nothing about patients", True),
+        ("ham10000", "nothing about patients", False),
+    ],
+)
+def test_phantoms_are_called_phantoms(parts: dict[str, Any], layout: str, phrase: str, shown: bool) -> None:
+    data = {**parts["data_report"], "sources": {"mine": {"layout": layout}}}
+    assert (phrase in text(render({**parts, "data_report": data}))) is shown
+
+
+def test_what_is_missing_is_said_to_be_missing() -> None:
+    words = text(render({}))
+    assert words.count("not measured") > 5
+    assert "not drawn" in words
+
+
+def test_text_from_the_data_is_escaped(parts: dict[str, Any]) -> None:
+    evil = "<script>alert(1)</script>"
+    data = {**parts["data_report"], "quarantined": {evil: 2}, "sources": {evil: {}}}
+    html = render({**parts, "data_report": data, f"{evil}.screening": parts["dermdit.screening"]})
+    assert evil not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_figure_cannot_end_its_script(parts: dict[str, Any], drawing_inputs: dict[str, Any]) -> None:
+    figures = draw_figures(config=ReportConfig(), seed=0, **drawing_inputs)
+    figures["pca_figure"].data[0].name = "</script><script>alert(1)</script>"
+    assert "<script>alert(1)" not in render({**parts, **figures})
+
+
+def test_the_page_is_the_same_twice(parts: dict[str, Any]) -> None:
+    assert render(parts) == render(parts)
