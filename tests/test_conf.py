@@ -88,8 +88,8 @@ def test_an_environment_writes_below_its_own_folder(project: Path, registered: d
     catalog = DataCatalog.from_config(loader(project, env)["catalog"])
     below = project / "data" / ("" if env == "base" else env)
     made = {name for pipeline in registered.values() for name in pipeline.all_outputs()}
-    paths = {name: getattr(catalog.get(name), "_filepath", None) for name in made}
-    assert [name for name, path in sorted(paths.items()) if path is None] == []
+    paths = {name: catalog.get(name)._describe().get("filepath") for name in made}
+    assert None not in paths.values()
     assert [name for name, path in sorted(paths.items()) if not Path(str(path)).is_relative_to(below)] == []
     assert loader(project, env)["globals"]["paths"]["raw"] == (project / "data" / "01_raw").as_posix()
 

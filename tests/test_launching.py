@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from dermdit_kedro.child_output import relay
 from dermdit_kedro.jobs import Job, create_job
-from dermdit_kedro.launching import LaunchConfig, LaunchError, LaunchInterrupted, launch, world
+from dermdit_kedro.launching import LaunchConfig, LaunchError, launch, world
 
 HERE = LaunchConfig()
-ONE = LaunchConfig(launcher="accelerate", device="cpu")
+ONE = LaunchConfig(launcher="accelerate")
 TWO = LaunchConfig(launcher="accelerate", device="cpu", num_processes=2)
 PARENT = """
 import sys
@@ -48,7 +48,7 @@ def result(job: Job) -> dict[str, Any]:
     return content
 
 
-def wait_until(condition: Any, seconds: float = 90) -> None:
+def wait_until(condition: Any, seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -73,7 +73,8 @@ def parents() -> Iterator[list["subprocess.Popen[str]"]]:
     yield started
     for parent in started:
         parent.kill()
-        parent.communicate()
+        with parent:  # waits, and closes its pipe
+            pass
 
 
 def interrupt(
@@ -133,7 +134,6 @@ def test_the_first_rank_that_failed_is_the_cause(tmp_path: Path) -> None:
     [
         ("fail_user", "fail_user failed: column lesion_id is missing from manifest"),
         ("die", r"die failed: ended by signal 9 \(SIGKILL\), as the kernel does when memory runs out"),
-        ("leave_unfinished", "leave_unfinished ended without finishing its result"),
     ],
 )
 def test_how_one_process_fails(tmp_path: Path, behaviour: str, message: str) -> None:
@@ -167,14 +167,11 @@ def test_a_killed_parent_takes_its_children_along(tmp_path: Path, parents: list[
     assert sorted(path.name for path in job.result.iterdir()) == ["_complete.json", "result.json"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_launch_lets_the_child_clean_up(
-    tmp_path: Path, parents: list["subprocess.Popen[str]"], number: signal.Signals
-) -> None:
+def test_an_interrupted_launch_lets_the_child_clean_up(tmp_path: Path, parents: list["subprocess.Popen[str]"]) -> None:
     job = make(tmp_path, "wait")
-    parent = interrupt(job, LaunchConfig(launcher="accelerate", grace_s=60), number, parents)
+    parent = interrupt(job, LaunchConfig(launcher="accelerate", grace_s=60), signal.SIGINT, parents)
     assert parent.returncode == 1
-    assert f"LaunchInterrupted: wait was interrupted ({number.name})" in parent.communicate()[1]
+    assert "LaunchInterrupted: wait was interrupted (SIGINT)" in parent.communicate()[1]
     assert alive(job) == []
     assert list(job.result.iterdir()) == []
 
@@ -182,8 +179,10 @@ def test_an_interrupted_launch_lets_the_child_clean_up(
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, parents: list["subprocess.Popen[str]"]) -> None:
     job = make(tmp_path, "wait_deaf")
     parent = interrupt(job, LaunchConfig(launcher="accelerate", grace_s=0.5), signal.SIGTERM, parents)
-    assert "did not end within 0.5 s" in parent.communicate()[1]
-    wait_until(lambda: alive(job) == [], seconds=5)
+    said = parent.communicate()[1]
+    assert "did not end within 0.5 s" in said
+    assert "LaunchInterrupted: wait_deaf was interrupted (SIGTERM)" in said
+    wait_until(lambda: alive(job) == [], seconds=10)
     assert not job.is_complete
 
 
@@ -230,7 +229,7 @@ def test_what_a_child_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WORLD_SIZE", "7")
     monkeypatch.setenv("MASTER_PORT", "1")
     job = make(tmp_path, "tell_environment")
-    launch(job, ONE)
+    launch(job, LaunchConfig(launcher="accelerate", device="cpu"))
     told = result(job)["environment"]
     assert told["MLFLOW_RUN_ID"] == "0123"
     assert told["ACCELERATE_USE_CPU"].lower() == "true"

@@ -1,8 +1,10 @@
 """Effects tied to a run: checks before it, progress during it, MLflow beside it, a table after it."""
 
 import atexit
+import base64
 import logging
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -143,7 +145,7 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log the numbers of a JSON result, and what lies in the reporting layer as an artifact."""
+        """Log the numbers of a JSON result; the reporting layer and a sheet of synthetic images as artifacts."""
         if self._mlflow is None or not self._mlflow._is_mlflow_enabled:
             return
         path = _path_of(self._run["catalog"], dataset_name)
@@ -153,6 +155,8 @@ class TrackingHook:
             self._log_metrics(dataset_name, data)
         if _REPORTING in path.parts:
             self._log_artifact(path)
+        if dataset_name.endswith(".synthetic_images"):
+            self._log_contact_sheet(dataset_name)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -196,10 +200,20 @@ class TrackingHook:
         elif path.is_file():
             MlflowClient().log_artifact(self._mlflow.run_id, str(path), "/".join(below[:-1]) or None)
 
+    def _log_contact_sheet(self, name: str) -> None:
+        from mlflow.tracking import MlflowClient
+
+        sheet = base64.b64decode(self._run["catalog"].get(name).preview())
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{name}.png"
+            file.write_bytes(sheet)
+            MlflowClient().log_artifact(self._mlflow.run_id, str(file), name.partition(".")[0])
+
 
 def _path_of(catalog: DataCatalog, name: str) -> Path | None:
     """Return where a data set of the catalog lies, if it lies in a file or folder."""
-    path = getattr(catalog.get(name), "_filepath", None)
+    dataset = catalog.get(name)
+    path = dataset._describe().get("filepath") if dataset is not None else None
     return Path(str(path)) if path is not None else None
 
 

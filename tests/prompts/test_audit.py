@@ -4,11 +4,18 @@ import pytest
 from dermdit_kedro.prompts.audit import FLAGS, audit_prompts, is_refusal, is_repetitive
 from dermdit_kedro.prompts.instructions import vocabulary
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, TextEncoderConfig
-from dermdit_kedro.prompts.text_encoder import train_tokenizer
+from dermdit_kedro.prompts.tokenizer import train_tokenizer
 
 ROWS = [
     # prompt, omits, contradicts, refusal, repetitive, truncated
-    ("dermoscopic image of a malignant lesion, dark skin tone, female, age 60, trunk", False, False, False, False, False),
+    (
+        "dermoscopic image of a malignant lesion, dark skin tone, female, age 60, trunk",
+        False,
+        False,
+        False,
+        False,
+        False,
+    ),
     ("a melanoma on the back of a 62-year-old woman with dark skin", False, False, False, False, False),
     ("a malignant lesion of a woman", True, False, False, False, False),
     ("a benign lesion, dark skin tone, female, age 60, trunk", True, True, False, False, False),
@@ -23,7 +30,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(vocabulary(), TextEncoderConfig())
+    return train_tokenizer([*vocabulary(), *(row[0] for row in ROWS)], TextEncoderConfig())
 
 
 @pytest.fixture(scope="module")

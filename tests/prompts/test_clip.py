@@ -9,7 +9,8 @@ from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.prompts.clip import NULL_PROMPT, count_tokens, encode_text, load_text_encoder, tokenize
 from dermdit_kedro.prompts.instructions import vocabulary
 from dermdit_kedro.prompts.parameters import TextEncoderConfig
-from dermdit_kedro.prompts.text_encoder import build_clip, train_tokenizer
+from dermdit_kedro.prompts.text_encoder import build_clip
+from dermdit_kedro.prompts.tokenizer import train_tokenizer
 
 PROMPTS = ["a malignant lesion, dark skin tone, female, age 60, lower extremity", "a benign lesion", "a lesion, male"]
 LONG = "a malignant lesion with " + "brown and red and " * 20

@@ -48,8 +48,16 @@ def test_an_unknown_attribute_is_left_out_and_never_called_unknown(missing, null
 
 
 def test_the_wording_the_paper_needs():
-    record = {"is_malignant": True, "tone_group": "dark", "sex": "female", "age_approx": 58.0, "site": "lower extremity"}
-    assert describe(record) == "dermoscopic image of a malignant lesion, dark skin tone, female, age 60, lower extremity"
+    record = {
+        "is_malignant": True,
+        "tone_group": "dark",
+        "sex": "female",
+        "age_approx": 58.0,
+        "site": "lower extremity",
+    }
+    assert (
+        describe(record) == "dermoscopic image of a malignant lesion, dark skin tone, female, age 60, lower extremity"
+    )
     assert describe(record, ("is_malignant", "tone_group")) == "dermoscopic image of a malignant lesion, dark skin tone"
     assert describe({}) == "dermoscopic image of a lesion"
     assert describe({"modality": "clinical", "is_malignant": False}) == "clinical image of a benign lesion"

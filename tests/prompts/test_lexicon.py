@@ -97,7 +97,9 @@ def test_sites(text, site):
     assert not is_recalled("site", said, "oral or genital" if site != "oral or genital" else "trunk")
 
 
-@pytest.mark.parametrize("text", ["not on the back", "the background", "on the other hand", "the surface", "a near edge"])
+@pytest.mark.parametrize(
+    "text", ["not on the back", "the background", "on the other hand", "the surface", "a near edge"]
+)
 def test_what_only_sounds_like_a_site_is_none(text):
     assert not mentions(text)["site"]
 

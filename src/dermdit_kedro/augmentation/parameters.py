@@ -15,6 +15,7 @@ class SynthesisConfig(Parameters):
 
     Attributes:
         num_images: Images planned in all.
+        num_unconditional_images: Images of a generator that reads no prompt; null for `num_images`.
         strategy: `balanced` asks for equal numbers of every supported group (paper, section 2.3).
         attributes: The attributes whose combinations are the groups; the other attributes of a row are those
             of a real training image of its group.
@@ -23,6 +24,7 @@ class SynthesisConfig(Parameters):
     """
 
     num_images: int = Field(gt=0)
+    num_unconditional_images: int | None = Field(default=None, gt=0)
     strategy: Literal["balanced"] = "balanced"
     attributes: tuple[GroupAttribute, ...] = Field(default=("is_malignant", "tone_group"), min_length=1)
     min_train_images: int = Field(default=20, ge=0)
@@ -59,7 +61,7 @@ class MemorisationScreen(Parameters):
     """
 
     enabled: bool = True
-    false_alarm_rate: float = Field(default=0.015, gt=0, lt=0.5)
+    false_alarm_rate: float = Field(default=0.005, gt=0, lt=0.5)
     num_neighbours: int = Field(default=10, ge=1)
     hash_size: int = Field(default=16, ge=4, le=32)
 
@@ -76,7 +78,7 @@ class OutlierScreen(Parameters):
 
     enabled: bool = True
     percentile: float = Field(default=99.0, gt=0, le=100)
-    tolerance: float = Field(default=1.5, ge=1)
+    tolerance: float = Field(default=1.2, ge=1)
 
 
 class ToneScreen(Parameters):

@@ -40,7 +40,10 @@ class FolderDataset(AbstractDataset[Folder, Folder]):
         return self._path / COMPLETE
 
     def load(self) -> Folder:
-        """Return a handle.
+        """Refer to the folder.
+
+        Returns:
+            A handle of the kind, with the fingerprint its marker holds.
 
         Raises:
             DatasetError: If the folder is missing or unfinished.

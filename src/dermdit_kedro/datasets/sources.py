@@ -36,6 +36,9 @@ class SourcesDataset(AbstractDataset[None, dict[str, Any]]):
     def save(self, data: None) -> NoReturn:
         """Refuse: sources are read only.
 
+        Args:
+            data: Nothing a node could give.
+
         Raises:
             DatasetError: Always.
         """

@@ -25,6 +25,9 @@ class WorkFolderDataset(AbstractDataset[None, Path]):
     def save(self, data: None) -> NoReturn:
         """Refuse: jobs write into it, nodes do not.
 
+        Args:
+            data: Nothing a node could give.
+
         Raises:
             DatasetError: Always.
         """

@@ -1,5 +1,6 @@
 """Counts of a manifest that a person reads in a minute."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -33,15 +34,20 @@ def _leak_guard(manifest: pd.DataFrame) -> dict[str, Any]:
     pairs = excluded[["image_id", "source", "duplicate_cluster"]].merge(
         tested, on="duplicate_cluster", suffixes=("", "_test")
     )
-    by_pair = pairs.groupby(["source", "source_test"])["image_id"].nunique()
-    names = {f"{train} in {test}": int(count) for (train, test), count in by_pair.items()}
+    by_pair = (
+        pairs.drop_duplicates(["image_id", "source_test"]).groupby(["source", "source_test"], as_index=False).size()
+    )
+    names = {f"{train} in {test}": int(count) for train, test, count in by_pair.itertuples(index=False)}
     return {"excluded": len(excluded), "by_source_pair": names, "clusters_in_two_splits": 0}
 
 
-def summarise_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+def summarise_data(
+    layouts: Mapping[str, str], records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame
+) -> dict[str, Any]:
     """Count images by split, tone, label and source; what is missing, set aside, linked and guarded.
 
     Args:
+        layouts: Layout of each source by its name; phantoms are told from patients by it.
         records: What the sources said.
         manifest: The manifest; no cluster lies in two splits, or it would not have been written.
         quarantine: Images set aside.
@@ -52,6 +58,7 @@ def summarise_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd
     sizes = manifest["duplicate_cluster"].value_counts()
     sources = {
         str(name): {
+            "layout": layouts[str(name)],
             "records": int((records["source"] == name).sum()),
             "images": len(part),
             "lesions": _lesions(part),
@@ -74,6 +81,10 @@ def summarise_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd
         "sources": sources,
         "missing": {column: int(manifest[column].isna().sum()) for column in MANIFEST_COLUMNS},
         "quarantined": _count(quarantine["reason"]) if len(quarantine) else {},
-        "duplicates": {"clusters": len(sizes), "images_in_shared_clusters": int(sizes[sizes > 1].sum())},
+        "duplicates": {
+            "clusters": len(sizes),
+            "images_in_shared_clusters": int(sizes[sizes > 1].sum()),
+            "identical_files": int(manifest["sha256"].duplicated().sum()),
+        },
         "leak_guard": _leak_guard(manifest),
     }

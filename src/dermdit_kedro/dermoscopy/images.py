@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CACHE_BYTES = 2**30
-"""Decoded images up to this size are kept in memory; larger sets are decoded batch by batch."""
+"""Decoded images up to this size in all are kept in memory; those beyond it are decoded each time."""
 
 
 def decode_image(content: bytes, max_pixels: int) -> Image.Image:
@@ -35,13 +36,15 @@ def decode_image(content: bytes, max_pixels: int) -> Image.Image:
         OverflowError: If the image is larger than the bound.
         OSError, ValueError, SyntaxError: If the bytes are not a whole image.
     """
-    image: Image.Image = Image.open(io.BytesIO(content))
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise OverflowError(f"an image may have at most {max_pixels:,} pixels: {error}") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise OverflowError(f"an image may have at most {max_pixels} pixels. Got {width} x {height}")
+        raise OverflowError(f"an image may have at most {max_pixels:,} pixels. Got {width} x {height}")
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    rgb = upright.convert("RGB")
+    rgb = ImageOps.exif_transpose(image).convert("RGB")
     rgb.info = {}
     return rgb
 
@@ -110,7 +113,7 @@ def read_rgb(path: Path) -> "np.ndarray[Any, Any]":
 
 
 class ImageStack:
-    """Images of one size by position; small sets stay decoded in memory.
+    """Images of one size by position; what fits stays decoded in memory.
 
     Args:
         folder: A finished folder, or its path.
@@ -122,7 +125,8 @@ class ImageStack:
         self._root = folder.path if isinstance(folder, ImageFolder) else folder
         self._files = list(files)
         self._cache: dict[int, np.ndarray[Any, Any]] = {}
-        self._is_cached = bool(files) and read_rgb(self._root / files[0]).nbytes * len(files) <= max_cached_bytes
+        self._shape = read_rgb(self._root / files[0]).shape if files else (0, 0, 3)
+        self._max_cached = max_cached_bytes // max(prod(self._shape), 1)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -131,12 +135,24 @@ class ImageStack:
         if position in self._cache:
             return self._cache[position]
         image = read_rgb(self._root / self._files[position])
-        if self._is_cached:
+        if image.shape != self._shape:
+            raise ValueError(f"images must be of one size, {self._shape}. Got {image.shape}: {self._files[position]}")
+        if len(self._cache) < self._max_cached:
             self._cache[position] = image
         return image
 
     def __getitem__(self, indices: "Sequence[int] | Tensor") -> "Tensor":
-        """Return uint8 (b, 3, h, w)."""
+        """Read images by position.
+
+        Args:
+            indices: Positions, in any order.
+
+        Returns:
+            uint8 (b, 3, h, w).
+
+        Raises:
+            ValueError: If an image is of another size than the first.
+        """
         import torch
 
         positions = [int(i) for i in indices]

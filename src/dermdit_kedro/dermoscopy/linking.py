@@ -1,35 +1,71 @@
 """Which images belong together: one patient, one lesion, one picture."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import BallTree
+
+Pairs = np.ndarray[Any, np.dtype[np.int64]]
+"""Positions of linked images, int64 (n, 2)."""
+
+NO_PAIRS: Pairs = np.empty((0, 2), dtype=np.int64)
 
 
-def near_duplicates(phash: pd.Series, max_distance: int) -> Iterator[tuple[int, int]]:
+def near_duplicates(phash: pd.Series, max_distance: int) -> Pairs:
     """Find pairs of images whose perceptual hashes differ in few bits.
+
+    Two hashes that differ in at most d bits agree in at least one of d + 1 bands of bits, so only images that share a
+    band are compared: the work grows with the number of images, not with its square.
 
     Args:
         phash: Hexadecimal hashes of one length.
         max_distance: Hamming distance up to which two images are near-duplicates.
 
-    Yields:
-        Positions of pairs that connect each group; with distance 0, those of equal hashes.
+    Returns:
+        Positions (i, j); equal hashes form a chain, different ones are joined through the first image of each.
     """
-    if max_distance == 0:
-        for positions in phash.reset_index(drop=True).groupby(phash.to_numpy()).groups.values():
-            yield from ((int(positions[0]), int(other)) for other in positions[1:])
-        return
-    raw = np.array([list(bytes.fromhex(value)) for value in phash], dtype=np.uint8)
-    bits = np.unpackbits(raw, axis=1)
-    tree = BallTree(bits, metric="hamming")
-    radius = (max_distance + 0.5) / bits.shape[1]
-    for i, neighbours in enumerate(tree.query_radius(bits, radius)):
-        yield from ((i, int(j)) for j in neighbours if j > i)
+    if phash.empty:
+        return NO_PAIRS
+    codes, hashes = pd.factorize(phash)
+    first = np.unique(codes, return_index=True)[1].astype(np.int64)
+    equal = np.column_stack([first[codes], np.arange(len(codes))])
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1), axis=1)
+    bands = [_share_a_band(bits, band, max_distance) for band in range(max_distance + 1)] if max_distance else []
+    return np.concatenate([equal[equal[:, 0] != equal[:, 1]], *(first[pairs] for pairs in bands)])
+
+
+def _share_a_band(bits: np.ndarray[Any, Any], band: int, max_distance: int) -> Pairs:
+    """Return near pairs among hashes that agree in every (max_distance + 1)-th bit from `band` on.
+
+    Neighbouring bits of a perceptual hash are alike, so a band takes bits from all over it.
+    """
+    packed = np.ascontiguousarray(np.packbits(bits[:, band :: max_distance + 1], axis=1))
+    order = np.lexsort(packed.T)
+    key, whole = packed[order], np.packbits(bits, axis=1)[order]
+    found = [NO_PAIRS]
+    left = np.arange(len(order) - 1)
+    for step in range(1, len(order)):
+        left = left[left + step < len(order)]
+        left = left[(key[left] == key[left + step]).all(axis=1)]
+        if len(left) == 0:
+            break
+        distance = np.bitwise_count(whole[left] ^ whole[left + step]).sum(axis=1, dtype=np.int64)
+        near = left[distance <= max_distance]
+        found.append(np.column_stack([order[near], order[near + step]]))
+    return np.concatenate(found)
+
+
+def _share_values(images: pd.DataFrame, columns: Sequence[str]) -> Pairs:
+    """Join the rows that hold the same values, all of them known, to the first such row."""
+    known = images.dropna(subset=columns)
+    codes = known.groupby(list(columns), sort=False).ngroup().to_numpy()
+    positions = known.index.to_numpy()
+    first = np.unique(codes, return_index=True)[1]
+    return np.column_stack([positions[first[codes]], positions])
 
 
 def link_images(images: pd.DataFrame, max_distance: int) -> pd.Series:
@@ -42,15 +78,13 @@ def link_images(images: pd.DataFrame, max_distance: int) -> pd.Series:
     Returns:
         A cluster name for each row; it depends on the members alone, not on the order of the rows.
     """
-    pairs = list(near_duplicates(images["phash"], max_distance)) if len(images) else []
-    for columns in (["source", "patient_id"], ["source", "lesion_id"], ["sha256"]):
-        known = images.reset_index(drop=True).dropna(subset=columns)
-        for members in known.groupby(columns, sort=False).groups.values():
-            pairs += [(int(members[0]), int(other)) for other in members[1:]]
-    size = len(images)
-    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(size, size))
+    rows = images.reset_index(drop=True)
+    shared = [
+        _share_values(rows, columns) for columns in (["source", "patient_id"], ["source", "lesion_id"], ["sha256"])
+    ]
+    first, second = np.concatenate([*shared, near_duplicates(rows["phash"], max_distance)]).T
+    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(len(rows), len(rows)))
     _, labels = connected_components(graph, directed=False)
-    smallest = images["image_id"].reset_index(drop=True).groupby(labels).transform("min")
+    smallest = rows["image_id"].groupby(labels).transform("min")
     names = smallest.map(lambda name: "c" + hashlib.sha256(name.encode()).hexdigest()[:12])
     return pd.Series(names.to_numpy(), index=images.index, name="duplicate_cluster", dtype="str")

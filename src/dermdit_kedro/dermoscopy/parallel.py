@@ -17,7 +17,9 @@ WINDOW = 8
 
 def count_workers(num_workers: int) -> int:
     """Return the number of threads: `num_workers`, or one for each core this process may use where it is 0."""
-    return num_workers or len(os.sched_getaffinity(0))
+    if num_workers:
+        return num_workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def work_through(

@@ -16,6 +16,9 @@ TONE_GROUPS: Final = ("light", "brown", "dark")
 
 UNKNOWN_TONE: Final = "unknown"
 
+TONE_OF_SKIN_TYPE: Final = {1: "light", 2: "light", 3: "brown", 4: "brown", 5: "dark", 6: "dark"}
+"""Fitzpatrick skin type -> tone group."""
+
 SITES: Final = (
     "head and neck",
     "trunk",
@@ -211,6 +214,21 @@ def label_diagnoses(diagnosis: pd.Series, akiec_is_malignant: bool = True) -> pd
     malignant = diagnosis.map(rule).astype("boolean")
     melanoma = (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known)
     return pd.DataFrame({"is_malignant": malignant, "is_melanoma": melanoma})
+
+
+def settle_tones(skin_type: pd.Series, measured: pd.Series) -> pd.DataFrame:
+    """Choose the tone group: an expert's Fitzpatrick skin type wins over what was measured.
+
+    Args:
+        skin_type: Fitzpatrick skin type, 1 to 6 or null.
+        measured: Tone group estimated from the pixels, `unknown` included; same index.
+
+    Returns:
+        `tone_group` and `tone_source`.
+    """
+    expert = skin_type.map(TONE_OF_SKIN_TYPE)
+    source = measured.map(lambda group: "none" if group == UNKNOWN_TONE else "ita").where(expert.isna(), "expert")
+    return pd.DataFrame({"tone_group": expert.fillna(measured), "tone_source": source}).astype("str")
 
 
 def clean_ages(age: pd.Series) -> pd.Series:

@@ -20,7 +20,9 @@ from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
 WORKING_SIZE = 64
 PATCHES_PER_SIDE = 8
 HAIR_CONTRAST = 5.0
+TEXTURE_FACTOR = 3.0
 SKIN_SPREAD = 4.0
+LIGHTNESS_WEIGHT = 0.06
 RING_WIDTH = 0.1
 VIGNETTE_RINGS = np.arange(0.7, 1.9, RING_WIDTH)
 VIGNETTE_FALL = 1.5
@@ -103,7 +105,7 @@ def measure_skin_tone(image: UInt8[np.ndarray, "h w 3"], config: SkinToneConfig)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image must be uint8 of shape (h, w, 3); got {image.dtype} of shape {image.shape}")
     pixels, radius = _resize(image, config.border_share)
-    lab = rgb2lab(pixels)
+    lab = rgb2lab(pixels.astype(np.float32) / np.float32(255.0))
     usable = _find_usable(pixels, lab, config)
     skin = _find_skin(lab, usable, radius)
     angles = _measure_patches(lab, skin, config)
@@ -130,26 +132,30 @@ def _distances(aspect: float) -> Plane:
 
 
 def _find_usable(pixels: UInt8[np.ndarray, "s s 3"], lab: Float[np.ndarray, "s s 3"], config: SkinToneConfig) -> Mask:
-    """Leave out black frames, glare, saturation, colours without an angle, hair and marks."""
+    """Leave out black frames, glare, saturation, hair and marks."""
     lightness = lab[..., 0]
-    thin_dark = ndimage.grey_closing(lightness, size=(7, 7)) - lightness > HAIR_CONTRAST
-    thin_light = lightness - ndimage.grey_opening(lightness, size=(7, 7)) > HAIR_CONTRAST
+    thin = _is_thin(ndimage.grey_closing(lightness, size=(7, 7)) - lightness)
+    thin |= _is_thin(lightness - ndimage.grey_opening(lightness, size=(7, 7)))
     saturated = (pixels.min(axis=2) >= 250) | (pixels.max(axis=2) <= 4)
-    bad = thin_dark | thin_light | saturated | (lightness >= config.max_lightness)
-    bad = ndimage.binary_dilation(bad, structure=np.ones((3, 3), dtype=bool))
-    return np.asarray(~bad & (lightness > config.min_lightness) & (lab[..., 2] > config.min_yellowness))
+    bad = ndimage.maximum_filter(thin | saturated | (lightness >= config.max_lightness), size=3)
+    return np.asarray(~bad & (lightness > config.min_lightness))
+
+
+def _is_thin(hat: Plane) -> Mask:
+    """Tell hair and marks from the texture of the skin itself by a morphological hat transform."""
+    return np.asarray(hat > max(HAIR_CONTRAST, TEXTURE_FACTOR * float(np.median(hat))))
 
 
 def _find_skin(lab: Float[np.ndarray, "s s 3"], usable: Mask, radius: Plane) -> Mask:
     """Keep the usable pixels of the colour which the periphery shares.
 
-    The reference is the densest colour among patches, those near the frame's edge counting most: skin is the one
-    colour that surrounds a lesion, while lesions and vignettes spread over many.
+    The reference is the densest colour among patches, those near the frame's edge and those lighter counting more:
+    skin surrounds a lesion and is lighter, while lesions and vignettes spread over many colours.
     """
     colours, _, shares = _summarise(lab, usable)
     near = np.exp(-0.5 * (np.linalg.norm(colours[:, None] - colours[None], axis=2) / SKIN_SPREAD) ** 2)
-    density = near @ (shares * _outerness())
-    reference = colours[int(np.argmax(np.where(shares >= 0.5, density, 0.0)))]
+    density = near @ (shares * _outerness()) * np.exp(LIGHTNESS_WEIGHT * colours[:, 0])
+    reference = colours[int(np.argmax(np.where(shares >= 0.4, density, 0.0)))]
     for _ in range(2):
         away = np.linalg.norm(lab - reference, axis=2)
         skin = usable & (away < 2.0 * SKIN_SPREAD)
@@ -201,9 +207,16 @@ def _summarise(
 
 
 def _measure_patches(lab: Float[np.ndarray, "s s 3"], skin: Mask, config: SkinToneConfig) -> Float[np.ndarray, " k"]:
-    """Return the angle of each valid patch among the outer two rings, or of all where these hold too few."""
+    """Return the angle of each valid patch among the outer two rings, or of all where these hold too few.
+
+    Where most patches have no angle (b* too small) or are reddened beyond what melanin does, none is returned:
+    the few others would be a biased choice.
+    """
     colours, spreads, shares = _summarise(lab, skin)
     valid = (shares >= config.min_valid_share) & (spreads <= config.max_texture) & (_outerness() > 0.0)
     outer = valid & (_outerness() >= 0.5)
     chosen = outer if outer.sum() >= config.min_valid_patches else valid
-    return individual_typology_angle(colours[chosen])
+    has_angle = (colours[:, 2] > config.min_yellowness) & (colours[:, 1] < config.max_redness)
+    if 2 * (chosen & has_angle).sum() <= chosen.sum():
+        return np.empty(0)
+    return individual_typology_angle(colours[chosen & has_angle])

@@ -20,8 +20,10 @@ def keep_some(records: pd.DataFrame, max_images: int | None, seed: int) -> pd.Da
         return records
     lesion = records["lesion_id"].fillna(records["image_id"])
     label = records["is_malignant"].astype("object").fillna("")
-    lesions = pd.DataFrame({"lesion": lesion, "label": label}).groupby("lesion").agg(
-        label=("label", "first"), size=("label", "size")
+    lesions = (
+        pd.DataFrame({"lesion": lesion, "label": label})
+        .groupby("lesion")
+        .agg(label=("label", "first"), size=("label", "size"))
     )
     lesions["order"] = [hashlib.sha256(f"{seed}/{name}".encode()).hexdigest() for name in lesions.index]
     strata = lesions.sort_values("order").groupby("label")["order"]

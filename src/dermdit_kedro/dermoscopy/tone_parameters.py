@@ -22,7 +22,8 @@ class SkinToneConfig(Parameters):
         min_valid_share: Share of a patch's pixels that must be usable skin.
         min_lightness: L* at or below which a pixel is no skin (black frame).
         max_lightness: L* at or above which a pixel is no skin (glare).
-        min_yellowness: b* at or below which a pixel is no skin; the angle has no meaning where b* <= 0.
+        min_yellowness: b* at or below which a patch has no angle; the angle has no meaning where b* <= 0.
+        max_redness: a* at or above which a patch shows erythema or a colour cast, which darken as melanin does.
         max_texture: Largest standard deviation of L* within a patch.
     """
 
@@ -35,6 +36,7 @@ class SkinToneConfig(Parameters):
     min_lightness: float = Field(default=5.0, ge=0, lt=50)
     max_lightness: float = Field(default=98.0, gt=50, le=100)
     min_yellowness: float = Field(default=1.0, ge=0)
+    max_redness: float = Field(default=36.0, gt=0)
     max_texture: float = Field(default=4.0, gt=0)
 
     @model_validator(mode="before")

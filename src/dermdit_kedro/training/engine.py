@@ -120,7 +120,7 @@ class Trainer:
                 self._validate(done, validate, keep_best)
             if done % training.checkpointing_steps == 0 and not is_last:
                 self._checkpoint(done)
-            progress.advance(note=f"loss {float(losses['loss']):.4f}" if progress.is_due else note)
+            progress.advance(note=f"loss {float(losses['loss'].detach()):.4f}" if progress.is_due else note)
 
     def _step(self, step: int) -> Mapping[str, Tensor]:
         accelerator, training = self.accelerator, self.training

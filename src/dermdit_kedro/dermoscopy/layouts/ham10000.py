@@ -76,12 +76,20 @@ class Ham10000Source:
     options: Ham10000Options
 
     @property
+    def layout(self) -> str:
+        """Name of the layout."""
+        return "ham10000"
+
+    @property
     def expect(self) -> Expect | None:
         """Counts it must have, if any are given."""
         return self.options.expect
 
     def records(self) -> pd.DataFrame:
-        """Return the harmonised records of every row of the table.
+        """Harmonise every row of the table; a row whose image is absent stays, for the quarantine.
+
+        Returns:
+            Records, dtypes `RECORD_DTYPES`.
 
         Raises:
             UserError: If folder, table or a column is missing, or a diagnosis is not one of the seven.

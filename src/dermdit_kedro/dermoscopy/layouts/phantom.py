@@ -52,6 +52,11 @@ class PhantomSource:
     options: PhantomOptions
 
     @property
+    def layout(self) -> str:
+        """Name of the layout."""
+        return "phantom"
+
+    @property
     def expect(self) -> Expect | None:
         """Counts it must have, if any are given."""
         return self.options.expect

@@ -54,11 +54,18 @@ class Expect(Parameters):
 
 
 class Source(Protocol):
-    """A set of images with records."""
+    """A set of images with records.
+
+    Patient and lesion ids are compared within a source only.
+    """
 
     @property
     def name(self) -> str:
         """Name in the catalog."""
+
+    @property
+    def layout(self) -> str:
+        """Name of its layout."""
 
     @property
     def expect(self) -> Expect | None:
@@ -68,7 +75,13 @@ class Source(Protocol):
         """Return the harmonised records, dtypes `RECORD_DTYPES`."""
 
     def read_bytes(self, file: str) -> bytes:
-        """Return the bytes of one image, by the `file` of its record.
+        """Read one image.
+
+        Args:
+            file: The `file` of its record.
+
+        Returns:
+            The encoded image.
 
         Raises:
             FileNotFoundError: If there is no such image.

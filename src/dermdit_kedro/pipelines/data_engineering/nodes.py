@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dermdit_kedro.atomic import mend
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
@@ -31,7 +32,8 @@ def read_sources(sources: dict[str, Any], data_engineering: DataEngineeringConfi
         if source.expect is not None and data_engineering.max_images is None:
             source.expect.check(source.name, records)
         tables.append(keep_some(records, data_engineering.max_images, seed))
-    return RECORDS_SCHEMA.validate(pd.concat(tables, ignore_index=True))
+    validated: pd.DataFrame = RECORDS_SCHEMA.validate(pd.concat(tables, ignore_index=True))
+    return validated
 
 
 def inspect_images(
@@ -52,19 +54,19 @@ def inspect_images(
     """
     from dermdit_kedro.dermoscopy.inspect import inspect_records
 
-    whole, quarantine = inspect_records(
-        sources, records, data_engineering.max_pixels, data_engineering.num_workers
-    )
+    whole, quarantine = inspect_records(sources, records, data_engineering.max_pixels, data_engineering.num_workers)
     if whole.empty:
         first = quarantine.iloc[0].to_dict() if len(quarantine) else "no record at all"
-        raise UserError(f"at least one image must be readable; all {len(quarantine)} are in quarantine, such as {first}")
+        raise UserError(
+            f"at least one image must be readable; all {len(quarantine)} are in quarantine, such as {first}"
+        )
     return whole, quarantine
 
 
 def measure_skin_tone(
     sources: dict[str, Any], inspected: pd.DataFrame, data_engineering: DataEngineeringConfig
 ) -> pd.DataFrame:
-    """Estimate the skin tone of every image from its pixels.
+    """Estimate the skin tone of every image from its pixels; an expert's skin type, where there is one, wins.
 
     Args:
         sources: Name -> source.
@@ -78,24 +80,25 @@ def measure_skin_tone(
 
     from dermdit_kedro.dermoscopy.images import decode_image
     from dermdit_kedro.dermoscopy.parallel import work_through
+    from dermdit_kedro.dermoscopy.records import settle_tones
     from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone as measure
 
     def look(item: tuple[str, str, str]) -> dict[str, Any]:
         image_id, source, file = item
         image = decode_image(sources[source].read_bytes(file), data_engineering.max_pixels)
         tone = measure(np.asarray(image), data_engineering.skin_tone)
-        known = tone.tone_group != "unknown"
         return {
             "image_id": image_id,
             "ita_degrees": tone.ita_degrees,
             "ita_iqr": tone.ita_iqr,
-            "tone_group": tone.tone_group,
-            "tone_source": "ita" if known else "none",
+            "group": tone.tone_group,
         }
 
     items = list(inspected[["image_id", "source", "file"]].itertuples(index=False, name=None))
     rows = work_through(look, items, len(items), "measure skin tone", data_engineering.num_workers)
-    return pd.DataFrame(list(rows))
+    measured = pd.DataFrame(list(rows))
+    settled = settle_tones(inspected["fitzpatrick_skin_type"].reset_index(drop=True), measured.pop("group"))
+    return pd.concat([measured, settled], axis=1)
 
 
 def link_duplicates(inspected: pd.DataFrame, data_engineering: DataEngineeringConfig) -> pd.DataFrame:
@@ -141,7 +144,8 @@ def assign_splits(
     split = splits.assign_splits(joined, data_engineering.val_share, data_engineering.test_share, seed)
     manifest = conform(joined.assign(split=split), MANIFEST_DTYPES)
     splits.check_splits(manifest)
-    return MANIFEST_SCHEMA.validate(manifest)
+    validated: pd.DataFrame = MANIFEST_SCHEMA.validate(manifest)
+    return validated
 
 
 def prepare_images(
@@ -183,6 +187,7 @@ def prepare_images(
             write_png(path, resize_image(image, image_size, mode))
 
     if not job.is_complete:
+        mend(job.result)
         items = list(manifest[["image_id", "source", "file"]].itertuples(index=False, name=None))
         for _ in work_through(write, items, len(items), "prepare images", data_engineering.num_workers):
             pass
@@ -191,10 +196,13 @@ def prepare_images(
     return job.handle(ImageFolder)
 
 
-def report_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+def report_data(
+    sources: dict[str, Any], records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame
+) -> dict[str, Any]:
     """Count what there is, what is missing and what was set aside.
 
     Args:
+        sources: Name -> source.
         records: What the sources said.
         manifest: The manifest.
         quarantine: Images set aside.
@@ -204,4 +212,5 @@ def report_data(records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.Da
     """
     from dermdit_kedro.dermoscopy.data_report import summarise_data
 
-    return summarise_data(records, manifest, quarantine)
+    layouts = {name: source.layout for name, source in sources.items()}
+    return summarise_data(layouts, records, manifest, quarantine)

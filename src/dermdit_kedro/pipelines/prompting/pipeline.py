@@ -51,44 +51,34 @@ def create_pipeline(prompt_sets: Sequence[str] = (TEACHER,)) -> Pipeline:
 
 
 def _prompt_set(name: str) -> Pipeline:
+    config, encoder = f"params:{name}.prompt_set", {"text_encoder_folder": "text_encoder"}
+    writing = {"images": "images", "instructions": f"{name}.instructions", "launch_config": "params:launch"}
     return Pipeline(
         [
             Node(
                 write_instructions,
-                {"manifest": "manifest", "prompt_set": f"params:{name}.prompt_set"},
+                {"manifest": "manifest", "prompt_set": config},
                 f"{name}.instructions",
                 name="write_instructions",
                 namespace=name,
             ),
             Node(
                 generate_prompts,
-                {
-                    "manifest": "manifest",
-                    "images": "images",
-                    "instructions": f"{name}.instructions",
-                    "prompt_set": f"params:{name}.prompt_set",
-                    "launch_config": "params:launch",
-                    "work_dir": "work_dir",
-                },
+                {"manifest": "manifest", "prompt_set": config, "work_dir": "work_dir", **writing},
                 f"{name}.drafts",
                 name="generate_prompts",
                 namespace=name,
             ),
             Node(
                 audit_prompts,
-                {
-                    "drafts": f"{name}.drafts",
-                    "manifest": "manifest",
-                    "text_encoder_folder": "text_encoder",
-                    "prompt_set": f"params:{name}.prompt_set",
-                },
+                {"drafts": f"{name}.drafts", "manifest": "manifest", "prompt_set": config, **encoder},
                 [f"{name}.prompts", f"{name}.prompt_audit"],
                 name="audit_prompts",
                 namespace=name,
             ),
             Node(
                 encode_prompts,
-                {"prompts": f"{name}.prompts", "text_encoder_folder": "text_encoder", "work_dir": "work_dir"},
+                {"prompts": f"{name}.prompts", "work_dir": "work_dir", **encoder},
                 f"{name}.text_embeddings",
                 name="encode_prompts",
                 namespace=name,

@@ -110,7 +110,7 @@ def plan_synthesis(
     from dermdit_kedro.augmentation.plan import plan_balanced, plan_unconditional, training_records
 
     if prompt_set is None:
-        plan = plan_unconditional(synthesis.num_images, seed)
+        plan = plan_unconditional(synthesis.num_unconditional_images or synthesis.num_images, seed)
     else:
         plan = plan_balanced(training_records(manifest, prompts), synthesis, prompt_set.attributes, seed)
     return plan.rows, {"unsupported_groups": plan.unsupported_groups}

@@ -1,0 +1,112 @@
+"""Clusters of images that belong together."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermdit_kedro.dermoscopy.linking import link_images, near_duplicates
+
+
+def images(count: int, **columns: list[Any]) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    hashes = [row.tobytes().hex() for row in rng.integers(0, 256, (count, 32), dtype=np.uint8)]
+    base = {
+        "image_id": [f"s/{i:03}" for i in range(count)],
+        "source": ["s"] * count,
+        "patient_id": [None] * count,
+        "lesion_id": [None] * count,
+        "sha256": [f"{i:064x}" for i in range(count)],
+        "phash": hashes,
+    }
+    return pd.DataFrame(base | columns)
+
+
+def flip(phash: str, positions: list[int]) -> str:
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(phash), np.uint8))
+    bits[positions] ^= 1
+    return np.packbits(bits).tobytes().hex()
+
+
+def groups(clusters: pd.Series) -> set[frozenset[int]]:
+    return {frozenset(members) for members in clusters.groupby(clusters).groups.values()}
+
+
+@pytest.mark.parametrize("distance", [0, 1, 7, 16])
+def test_near_duplicates_are_those_a_full_comparison_finds(distance: int) -> None:
+    rng = np.random.default_rng(1)
+    base = images(40)["phash"]
+    noisy = [
+        flip(value, rng.choice(256, rng.integers(0, 24), replace=False).tolist()) for value in base for _ in range(3)
+    ]
+    hashes = pd.concat([base, pd.Series(noisy)], ignore_index=True)
+    bits = np.stack([np.unpackbits(np.frombuffer(bytes.fromhex(value), np.uint8)) for value in hashes])
+    apart = (bits[:, None] != bits[None]).sum(axis=2)
+    found = near_duplicates(hashes, distance)
+    assert (apart[found[:, 0], found[:, 1]] <= distance).all()
+    near = pd.DataFrame(np.argwhere(np.triu(apart <= distance, 1)), columns=["a", "b"])
+    linked = link_images(images(len(hashes), phash=hashes.tolist()), distance)
+    assert all(linked[a] == linked[b] for a, b in near.itertuples(index=False))
+
+
+@pytest.mark.parametrize("column", ["patient_id", "lesion_id"])
+def test_ids_link_within_a_source_only(column: str) -> None:
+    rows = images(4, source=["s", "s", "t", "s"], **{column: ["x", "x", "x", None]})
+    assert groups(link_images(rows, 16)) == {frozenset({0, 1}), frozenset({2}), frozenset({3})}
+
+
+def test_equal_bytes_and_near_hashes_link_across_sources() -> None:
+    rows = images(5, source=list("stuvw"))
+    rows.loc[1, "sha256"] = rows.loc[0, "sha256"]
+    rows.loc[3, "phash"] = flip(rows.loc[2, "phash"], [0, 100, 255])
+    assert groups(link_images(rows, 3)) == {frozenset({0, 1}), frozenset({2, 3}), frozenset({4})}
+    assert groups(link_images(rows, 2)) == {frozenset({0, 1}), frozenset({2}), frozenset({3}), frozenset({4})}
+
+
+def test_links_are_transitive() -> None:
+    rows = images(3, patient_id=["p", "p", None], lesion_id=[None, "l", "l"])
+    assert groups(link_images(rows, 0)) == {frozenset({0, 1, 2})}
+
+
+def test_names_do_not_depend_on_the_order_of_rows() -> None:
+    rows = images(30, patient_id=[f"p{i % 7}" for i in range(30)])
+    named = dict(zip(rows["image_id"], link_images(rows, 16), strict=True))
+    mixed = rows.sample(frac=1, random_state=0)
+    clusters = link_images(mixed, 16)
+    assert clusters.index.equals(mixed.index)
+    assert dict(zip(mixed["image_id"], clusters, strict=True)) == named
+
+
+def test_no_image_gives_no_cluster() -> None:
+    assert link_images(images(0), 16).empty
+
+
+def test_phantoms_are_linked_by_lesion_and_patient_alone() -> None:
+    from dermdit_kedro.dermoscopy.inspect import inspect_records
+    from dermdit_kedro.dermoscopy.layouts import open_source
+
+    source = open_source("phantoms", {"layout": "phantom", "role": "train", "num_images": 60, "seed": 3})
+    whole, _ = inspect_records({"phantoms": source}, source.records(), 10**6, 0)
+    without = link_images(whole.assign(phash=images(len(whole))["phash"]), 0)
+    assert link_images(whole, 16).nunique() == without.nunique()
+
+
+def test_rewritten_photograph_is_found(write_ham: Callable[..., Path], tmp_path: Path) -> None:
+    from PIL import Image
+
+    from dermdit_kedro.dermoscopy.inspect import inspect_image
+    from dermdit_kedro.dermoscopy.layouts import open_source
+
+    folder = write_ham()
+    file = next(folder.rglob("ISIC_03.jpg"))
+    with Image.open(file) as image:
+        image.resize((80, 60)).save(folder / "again.jpg", quality=70)
+    source = open_source("ham", {"layout": "ham10000", "role": "train", "path": str(folder)})
+    names = [file.relative_to(folder).as_posix(), "again.jpg"]
+    found = [inspect_image(source, name, 10**6) for name in names]
+    assert found[0].sha256 != found[1].sha256
+    rows = images(2, phash=[str(finding.phash) for finding in found])
+    assert link_images(rows, 16).nunique() == 1
