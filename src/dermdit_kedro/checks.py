@@ -86,7 +86,7 @@ def refuse_missing_inputs(
         if maker is not None and not catalog.exists(name):
             missing.setdefault(maker, []).append(name)
     if missing:
-        raise UserError("\n".join(_missing(maker, names, env) for maker, names in missing.items()))
+        raise UserError("\n".join(_missing(name, missing[name], env) for name in pipelines if name in missing))
 
 
 def _nodes(pipelines: Mapping[str, Pipeline]) -> list[Node]:

@@ -124,7 +124,7 @@ class Job:
 
         Args:
             step: The step, 0 or more.
-            values: Named numbers.
+            **values: Named numbers.
         """
         line = json.dumps({"step": step, **values}).encode() + b"\n"
         with (self.folder / "metrics.jsonl").open("a+b") as file:

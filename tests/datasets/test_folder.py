@@ -78,7 +78,7 @@ def test_unfinished_folder_neither_exists_nor_loads_nor_is_saved(dataset: Folder
 
 
 def test_other_kinds_are_refused(dataset: FolderDataset, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="holds a ModelFolder. Got a ImageFolder"):
+    with pytest.raises(DatasetError, match=r"holds a ModelFolder\. Got a ImageFolder"):
         dataset.save(ImageFolder(finish(tmp_path / "work").path, "f1"))
     with pytest.raises(DatasetError, match="kind must be one of"):
         FolderDataset(filepath="x", kind="Zip")
@@ -102,4 +102,4 @@ def test_work_folder_is_made_on_load_and_refuses_to_be_saved(tmp_path: Path) -> 
     assert dataset.exists()
     assert dataset.load().is_dir()
     with pytest.raises(DatasetError, match="written by jobs"):
-        dataset.save(None)
+        dataset.save(tmp_path)

@@ -25,5 +25,5 @@ def test_a_wrong_entry_is_the_users_to_mend(sources: dict[str, dict[str, object]
 def test_sources_are_read_only() -> None:
     dataset = SourcesDataset(sources={"a": {"layout": "phantom", "role": "train"}})
     assert dataset.exists()
-    with pytest.raises(DatasetError):
-        dataset.save(None)
+    with pytest.raises(DatasetError, match="read only"):
+        dataset.save({})

@@ -49,7 +49,7 @@ def test_real_examples_are_the_labelled_train_and_val_rows(manifest, images):
 
 def test_one_label_alone_cannot_be_learned(manifest, images):
     benign = manifest[~manifest["is_malignant"].astype(bool)]
-    with pytest.raises(UserError, match="both values of 'is_malignant'.*False: 24"):
+    with pytest.raises(UserError, match=r"both values of 'is_malignant'.*False: 24"):
         real_examples(benign, images, "is_malignant")
 
 
@@ -86,7 +86,7 @@ def test_the_choice_of_synthetic_images_depends_on_the_seed_alone(real, syntheti
 
 
 def test_too_few_synthetic_images_are_refused_with_the_way_out(real, synthetic):
-    with pytest.raises(UserError, match="needs 96 synthetic images.*19 passed.*synthesis.num_images"):
+    with pytest.raises(UserError, match=r"needs 96 synthetic images.*19 passed.*synthesis.num_images"):
         take(real, synthetic, synthetic=True, synthetic_ratio=2.0)
     with pytest.raises(UserError, match="0 passed the screens"):
         take(real, synthetic[:0], synthetic=True)

@@ -7,7 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 from dermdit_kedro.errors import UserError
 
 
-class SourcesDataset(AbstractDataset[None, dict[str, Any]]):
+class SourcesDataset(AbstractDataset[Any, dict[str, Any]]):
     """Sources by name; swapping a data set is a change of this entry.
 
     Args:
@@ -33,11 +33,11 @@ class SourcesDataset(AbstractDataset[None, dict[str, Any]]):
             raise UserError("`sources` in the catalog must name at least one source. Got none")
         return {name: open_source(name, entry) for name, entry in self._sources.items()}
 
-    def save(self, data: None) -> NoReturn:
+    def save(self, data: Any) -> NoReturn:
         """Refuse: sources are read only.
 
         Args:
-            data: Nothing a node could give.
+            data: Anything.
 
         Raises:
             DatasetError: Always.

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 
-class WorkFolderDataset(AbstractDataset[None, Path]):
+class WorkFolderDataset(AbstractDataset[Any, Path]):
     """A folder that always exists; deleting it costs time, never results.
 
     Args:
@@ -22,11 +22,11 @@ class WorkFolderDataset(AbstractDataset[None, Path]):
         self._path.mkdir(parents=True, exist_ok=True)
         return self._path
 
-    def save(self, data: None) -> NoReturn:
+    def save(self, data: Any) -> NoReturn:
         """Refuse: jobs write into it, nodes do not.
 
         Args:
-            data: Nothing a node could give.
+            data: Anything.
 
         Raises:
             DatasetError: Always.

@@ -20,9 +20,10 @@ from dermdit_kedro.dermoscopy.phantom_artefacts import (
     draw_skin_lab,
 )
 from dermdit_kedro.dermoscopy.phantom_drawing import Canvas, Pose
-from dermdit_kedro.dermoscopy.phantom_lesion import Scene, draw_body, draw_traits, paint_body, pigments_on
+from dermdit_kedro.dermoscopy.phantom_lesion import Scene, draw_body, paint_body
 from dermdit_kedro.dermoscopy.phantom_parameters import TONES, PhantomConfig
 from dermdit_kedro.dermoscopy.phantom_structures import paint_structures
+from dermdit_kedro.dermoscopy.phantom_traits import draw_traits, pigments_on
 from dermdit_kedro.dermoscopy.records import MALIGNANT, Diagnosis
 
 ITA_RANGES = {"light": (41.0, 70.0), "brown": (19.0, 41.0), "dark": (-35.0, 19.0)}

@@ -160,9 +160,9 @@ def _find_skin(lab: Float[np.ndarray, "s s 3"], usable: Mask, radius: Plane) -> 
         away = np.linalg.norm(lab - reference, axis=2)
         skin = usable & (away < 2.0 * SKIN_SPREAD)
         if not skin.any():
-            return skin
+            return np.asarray(skin)
         reference = np.median(lab[skin], axis=0)
-    return skin & (radius < _vignette_radius(lab[..., 0], skin, radius))
+    return np.asarray(skin & (radius < _vignette_radius(lab[..., 0], skin, radius)))
 
 
 def _vignette_radius(lightness: Plane, skin: Mask, radius: Plane) -> float:

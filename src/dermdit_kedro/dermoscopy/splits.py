@@ -55,5 +55,5 @@ def check_splits(manifest: pd.DataFrame) -> None:
     for columns in (["duplicate_cluster"], ["source", "lesion_id"], ["source", "patient_id"], ["sha256"]):
         counts = used.dropna(subset=columns).groupby(columns)["split"].nunique()
         if (counts > 1).any():
-            name = counts[counts > 1].index[0]
+            name = counts[counts > 1].reset_index()[columns[-1]].iloc[0]
             raise ValueError(f"every {columns[-1]} must lie in one split; {name!r} lies in {counts.max()}")

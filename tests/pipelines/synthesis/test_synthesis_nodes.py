@@ -166,3 +166,9 @@ def test_without_held_out_images_the_way_out_is_named(
     classifier = Folder(tmp_path, "not looked at")
     with pytest.raises(UserError, match=r"every val image .* data_engineering\.val_share"):
         screen(plan, synthetic_images, generator, images, train, train_features, classifier, tmp_path)
+
+
+def test_an_unconditional_variant_may_have_a_number_of_its_own(manifest):
+    synthesis = SYNTHESIS.model_copy(update={"num_unconditional_images": 7})
+    assert len(nodes.plan_synthesis(manifest, synthesis, 0)[0]) == 7
+    assert len(nodes.plan_synthesis(manifest, synthesis, 0, None, PromptSetConfig())[0]) == 24

@@ -1,0 +1,169 @@
+"""The nodes of data_engineering, run by hand from sources to images."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dermdit_kedro.dermoscopy.layouts import open_source
+from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
+from dermdit_kedro.dermoscopy.records import MANIFEST_SCHEMA, RECORDS_SCHEMA
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.handles import ImageFolder
+from dermdit_kedro.pipelines.data_engineering import nodes
+
+CONFIG = DataEngineeringConfig()
+
+
+class Made(NamedTuple):
+    """What a run of the nodes makes."""
+
+    records: pd.DataFrame
+    manifest: pd.DataFrame
+    quarantine: pd.DataFrame
+    images: ImageFolder
+    report: dict[str, Any]
+
+
+def phantoms() -> dict[str, Any]:
+    entry = {"layout": "phantom", "num_images": 120, "seed": 0}
+    even = {"tone_shares": {"light": 0.34, "brown": 0.33, "dark": 0.33}, "num_images": 12, "seed": 1, "role": "test"}
+    return {
+        "phantoms": open_source("phantoms", entry | {"role": "train"}),
+        "phantoms_even": open_source("phantoms_even", entry | even),
+        "again": open_source("again", entry | {"role": "test", "num_images": 4}),
+    }
+
+
+def make(sources: dict[str, Any], work_dir: Path, config: DataEngineeringConfig = CONFIG, size: int = 16) -> Made:
+    records = nodes.read_sources(sources, config, 0)
+    inspected, quarantine = nodes.inspect_images(sources, records, config)
+    tones = nodes.measure_skin_tone(sources, inspected, config)
+    clusters = nodes.link_duplicates(inspected, config)
+    manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
+    images = nodes.prepare_images(sources, manifest, config, size, work_dir)
+    report = nodes.report_data(sources, records, manifest, quarantine)
+    return Made(records, manifest, quarantine, images, report)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(phantoms(), tmp_path_factory.mktemp("work"))
+
+
+def test_every_record_is_in_the_manifest_or_in_quarantine(made: Made) -> None:
+    RECORDS_SCHEMA.validate(made.records)
+    MANIFEST_SCHEMA.validate(made.manifest)
+    assert sorted([*made.manifest["image_id"], *made.quarantine["image_id"]]) == sorted(made.records["image_id"])
+    assert len(made.manifest) == 136
+
+
+def test_test_sources_are_test_and_their_copies_are_excluded(made: Made) -> None:
+    manifest = made.manifest.set_index("image_id")
+    assert (manifest.loc[manifest["role"] == "test", "split"] == "test").all()
+    copies = manifest[manifest["sha256"].isin(manifest.loc[manifest["source"] == "again", "sha256"])]
+    assert set(copies.loc[copies["role"] == "train", "split"]) == {"excluded"}
+    guarded = manifest[manifest["split"] == "excluded"]
+    assert made.report["leak_guard"]["excluded"] == len(guarded) >= 4
+    assert made.report["leak_guard"]["by_source_pair"]["phantoms in again"] == len(guarded)
+    assert {"train", "val", "test"} <= set(manifest.loc[manifest["source"] == "phantoms", "split"])
+
+
+def test_all_images_are_prepared_as_bare_squares(made: Made) -> None:
+    index = made.images.index().set_index("image_id")
+    assert set(index.index) == set(made.manifest["image_id"])
+    assert (index[["width", "height"]] == 16).all(axis=None)
+    for image_id, file in index["file"].items():
+        assert file == f"{image_id}.png"
+        with Image.open(made.images.path / file) as image:
+            assert (image.mode, image.size, image.info) == ("RGB", (16, 16), {})
+
+
+def test_same_size_is_stored_without_loss(tmp_path: Path) -> None:
+    sources = {"phantoms": open_source("phantoms", {"layout": "phantom", "role": "train", "num_images": 3, "size": 64})}
+    made = make(sources, tmp_path, size=64)
+    for row in made.manifest.itertuples():
+        drawn = np.asarray(Image.open(io.BytesIO(sources["phantoms"].read_bytes(row.file))))
+        assert np.array_equal(np.asarray(Image.open(made.images.path / f"{row.image_id}.png")), drawn)
+
+
+def test_a_rerun_gives_the_same_and_writes_only_what_is_missing(made: Made) -> None:
+    marker = made.images.path / "_complete.json"
+    files = sorted(made.images.path.rglob("*.png"))
+    before = {path: path.stat().st_mtime_ns for path in files}
+    index = made.images.index()
+    marker.unlink()
+    files[0].unlink()
+    (files[1].parent / f".{files[1].name}.0123abcd.tmp").write_bytes(b"half a file")
+    again = make(phantoms(), made.images.path.parents[1])
+    assert again.images == made.images
+    pd.testing.assert_frame_equal(again.manifest, made.manifest)
+    pd.testing.assert_frame_equal(again.images.index(), index)
+    assert all(path.stat().st_mtime_ns == before[path] for path in files[1:])
+    assert not list(made.images.path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("change", [{"size": 8}, {"config": DataEngineeringConfig(resize_mode="pad")}])
+def test_what_changes_the_images_changes_the_folder(made: Made, change: dict[str, Any]) -> None:
+    manifest = made.manifest.head(2)
+    config, size = change.get("config", CONFIG), change.get("size", 16)
+    other = nodes.prepare_images(phantoms(), manifest, config, size, made.images.path.parents[1])
+    same = nodes.prepare_images(phantoms(), manifest, CONFIG, 16, made.images.path.parents[1])
+    assert other.fingerprint != same.fingerprint
+
+
+def test_max_images_bounds_each_source(tmp_path: Path) -> None:
+    records = nodes.read_sources(phantoms(), DataEngineeringConfig(max_images=10), 0)
+    counts = records["source"].value_counts()
+    assert counts.max() <= 10
+    assert counts["again"] == 4
+
+
+def test_report_counts_what_the_manifest_holds(made: Made) -> None:
+    report = made.report
+    assert report["images"] == len(made.manifest)
+    assert report["malignant"] == made.manifest["is_malignant"].sum()
+    for table in ("by_split_and_tone", "by_split_and_label"):
+        assert sum(sum(row.values()) for row in report[table].values()) == len(made.manifest)
+    assert {name: source["layout"] for name, source in report["sources"].items()} == dict.fromkeys(
+        phantoms(), "phantom"
+    )
+    assert report["duplicates"]["identical_files"] == 4
+    assert report["missing"]["fitzpatrick_skin_type"] == len(made.manifest)
+
+
+def test_counts_are_checked_unless_a_subset_is_asked_for() -> None:
+    entry = {"layout": "phantom", "role": "train", "num_images": 6, "expect": {"images": 7}}
+    sources = {"phantoms": open_source("phantoms", entry)}
+    with pytest.raises(UserError, match="images: expected 7, found 6"):
+        nodes.read_sources(sources, CONFIG, 0)
+    assert len(nodes.read_sources(sources, DataEngineeringConfig(max_images=6), 0)) == 6
+
+
+def test_a_run_without_one_whole_image_stops(tmp_path: Path) -> None:
+    (tmp_path / "HAM10000_metadata").write_text("lesion_id,image_id,dx,age,sex,localization\nL,I,nv,5,male,back\n")
+    (tmp_path / "I.jpg").write_text("no image")
+    sources = {"ham": open_source("ham", {"layout": "ham10000", "role": "train", "path": str(tmp_path)})}
+    records = nodes.read_sources(sources, CONFIG, 0)
+    with pytest.raises(UserError, match=r"at least one image must be readable.*unreadable"):
+        nodes.inspect_images(sources, records, CONFIG)
+
+
+@pytest.mark.slow
+def test_real_ham10000_becomes_the_known_manifest(root: Path, tmp_path: Path, require: Callable[[Path], None]) -> None:
+    folder = root / "data" / "01_raw" / "ham10000"
+    require(folder)
+    sources = {"ham10000": open_source("ham10000", {"layout": "ham10000", "role": "train", "path": str(folder)})}
+    made = make(sources, tmp_path)
+    manifest = made.manifest
+    assert (made.report["images"], made.report["lesions"]) == (10015, 7470)
+    assert (made.report["malignant"], made.report["melanoma"]) == (1954, 1113)
+    assert (manifest["age_approx"].isna().sum(), manifest["sex"].isna().sum()) == (96, 57)
+    assert manifest.groupby("lesion_id")["split"].nunique().max() == 1
+    assert manifest["duplicate_cluster"].nunique() == 7469
+    assert made.quarantine.empty
