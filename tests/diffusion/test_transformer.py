@@ -83,9 +83,7 @@ def test_a_padded_text_token_changes_nothing():
     mask[:, 3:] = False
     changed = text.clone()
     changed[:, 3:] = 100.0
-    assert torch.equal(
-        model(sample, timestep, text, mask).sample, model(sample, timestep, changed, mask).sample
-    )
+    assert torch.equal(model(sample, timestep, text, mask).sample, model(sample, timestep, changed, mask).sample)
     trimmed = model(sample, timestep, text[:, :3], mask[:, :3]).sample
     assert torch.allclose(model(sample, timestep, text, mask).sample, trimmed, atol=1e-6)
 

@@ -36,7 +36,9 @@ def _train(folder: Path, config: TrainingConfig, kill_at: int | None = None, **o
     def loss(model, batch):
         if batch.step == kill_at:
             raise Killed
-        return {"loss": (model(EXAMPLES[batch.indices] + 0.1 * batch.randn(4)) - TARGETS[batch.indices]).square().mean()}
+        return {
+            "loss": (model(EXAMPLES[batch.indices] + 0.1 * batch.randn(4)) - TARGETS[batch.indices]).square().mean()
+        }
 
     def validate(model):
         return {"loss": float((model(EXAMPLES) - TARGETS).square().mean())}

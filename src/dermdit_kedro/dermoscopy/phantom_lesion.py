@@ -61,7 +61,7 @@ def _outline(traits: Traits, rng: np.random.Generator) -> Float32[np.ndarray, " 
     wobble -= (depths[:, None] * np.exp(-0.5 * (away / widths[:, None]) ** 2)).sum(axis=0)
     if "streaks" in traits.structures:
         wobble += 0.13 * traits.structures["streaks"] * streak_rays(traits.streak_angle)
-    return np.clip(traits.radius / np.sqrt(ratio) * ellipse * (1.0 + wobble), 0.12, 1.5).astype(np.float32)
+    return np.asarray(np.clip(traits.radius / np.sqrt(ratio) * ellipse * (1.0 + wobble), 0.12, 1.5).astype(np.float32))
 
 
 def draw_body(canvas: Canvas, traits: Traits, rng: np.random.Generator) -> Body:

@@ -79,9 +79,9 @@ def _browns(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _nevus(radius: float, rng: np.random.Generator) -> Traits:
-    atypia = float(rng.beta(1.5, 3.6))
+    atypia = float(rng.beta(1.4, 4.8))
     kind = float(rng.random())
-    base = ("blue-grey", "blue-grey") if kind < 0.10 else ("pink", "light brown") if kind < 0.26 else _browns(rng)
+    base = ("blue-grey", "blue-grey") if kind < 0.08 else ("pink", "light brown") if kind < 0.20 else _browns(rng)
     pattern = str(rng.choice(["network", "globules", "none"], p=[0.45, 0.30, 0.25]))
     odd = [str(name) for name in rng.permutation(["black", "blue-grey", "red"])[: int(atypia > 0.5)]]
     structures = {pattern: float(rng.uniform(0.5, 0.9))} if pattern != "none" else {}
@@ -93,18 +93,18 @@ def _seborrheic_keratosis(radius: float, rng: np.random.Generator) -> Traits:
     if rng.random() < 0.5:
         structures["fissures"] = float(rng.uniform(0.4, 0.8))
     kind = float(rng.random())
-    base = ("dark brown", "blue-grey") if kind < 0.12 else ("light brown", "pink") if kind < 0.24 else _browns(rng)
-    return Traits(float(rng.beta(1.6, 3.6)), radius, float(rng.uniform(0.5, 1.0)), base, (), structures)
+    base = ("dark brown", "blue-grey") if kind < 0.06 else ("light brown", "pink") if kind < 0.16 else _browns(rng)
+    return Traits(float(rng.beta(1.5, 4.8)), radius, float(rng.uniform(0.5, 1.0)), base, (), structures)
 
 
 def _dermatofibroma(radius: float, rng: np.random.Generator) -> Traits:
-    base = ("light brown", "pink") if rng.random() < 0.6 else ("pink", "light brown")
+    base = ("light brown", "pink") if rng.random() < 0.8 else ("pink", "light brown")
     structures = {"scar": float(rng.uniform(0.6, 0.95)), "network": float(rng.uniform(0.3, 0.6))}
     return Traits(float(rng.beta(1.3, 5)), radius * 0.9, float(rng.uniform(0.0, 0.35)), base, (), structures)
 
 
 def _melanoma(radius: float, rng: np.random.Generator) -> Traits:
-    atypia = float(rng.beta(3.6, 1.8))
+    atypia = float(rng.beta(4.6, 1.6))
     others = [str(name) for name in rng.permutation(["black", "red", "blue-grey", "white"])]
     number = 1 + int(rng.random() < atypia) + int(rng.random() < atypia**2)
     chances = {"irregular network": 0.6, "streaks": 0.55, "dots": 0.6, "veil": 0.5, "regression": 0.35}
@@ -119,7 +119,7 @@ def _melanoma(radius: float, rng: np.random.Generator) -> Traits:
 
 
 def _basal_cell_carcinoma(radius: float, rng: np.random.Generator) -> Traits:
-    atypia = float(rng.beta(3.2, 2.2))
+    atypia = float(rng.beta(3.8, 1.8))
     base = ("pink", "red") if rng.random() < 0.55 else ("pink", "light brown")
     structures = {"vessels": float(rng.uniform(0.6, 1.0)), "nests": float(rng.uniform(0.5, 1.0))}
     if rng.random() < 0.35:

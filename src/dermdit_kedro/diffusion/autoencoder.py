@@ -84,6 +84,7 @@ class _Reconstruction(nn.Module):
         self.autoencoder = autoencoder
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode, sample with the given noise and decode."""
         posterior = self.autoencoder.encode(images).latent_dist
         reconstruction = self.autoencoder.decode(posterior.mean + posterior.std * noise).sample
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()

@@ -43,7 +43,9 @@ class Objective:
         self.config = config
         self._schedule = None if config.prediction_type == "flow" else _diffusion_scheduler("ddpm", config)
 
-    def draw(self, latents: Float[Tensor, "b c h w"], noise: Float[Tensor, "b c h w"], time: Float[Tensor, "b"]) -> NoisyLatents:
+    def draw(
+        self, latents: Float[Tensor, "b c h w"], noise: Float[Tensor, "b c h w"], time: Float[Tensor, " b"]
+    ) -> NoisyLatents:
         """Noise clean latents.
 
         `epsilon`: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise with t uniform, target noise.

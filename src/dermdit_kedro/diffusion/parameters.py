@@ -98,5 +98,3 @@ class SamplerConfig(Parameters):
     num_inference_steps: int = Field(default=20, gt=0)
     guidance_scale: float = Field(default=2.0, ge=1)
     batch_size: int = Field(default=32, gt=0)
-
-

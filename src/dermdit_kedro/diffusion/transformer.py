@@ -66,7 +66,9 @@ class DermDiTBlock(nn.Module):
         self.cross_attention = Attention(hidden_size, num_heads)
         self.norm_mlp = nn.LayerNorm(hidden_size, eps=1e-6, elementwise_affine=not adaln)
         self.mlp = nn.Sequential(
-            nn.Linear(hidden_size, 4 * hidden_size), nn.GELU(approximate="tanh"), nn.Linear(4 * hidden_size, hidden_size)
+            nn.Linear(hidden_size, 4 * hidden_size),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(4 * hidden_size, hidden_size),
         )
         self.modulation = nn.Parameter(torch.zeros(6, hidden_size)) if adaln else None
         zero_at_start = [self.cross_attention.to_out]
@@ -184,7 +186,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def forward(
         self,
         sample: Float[Tensor, "b c h w"],
-        timestep: Float[Tensor, "b"],
+        timestep: Float[Tensor, " b"],
         encoder_hidden_states: Float[Tensor, "b l e"],
         encoder_attention_mask: Bool[Tensor, "b l"],
         return_dict: bool = True,

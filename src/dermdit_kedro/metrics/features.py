@@ -4,6 +4,7 @@
 """
 
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,10 @@ class _TorchFidelityInception(nn.Module):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         # torch-fidelity unpickles freely; a file that is not plain tensors is refused here, before it is given over.
-        torch.load(weights, weights_only=True, map_location="cpu")
+        try:
+            torch.load(weights, weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError as error:
+            raise UserError(f"extractor.weights: {weights} must hold tensors alone. {error}") from error
         self.inception = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
 
     def forward(self, images: Tensor) -> Tensor:

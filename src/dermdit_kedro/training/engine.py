@@ -40,6 +40,7 @@ class _LossModule(nn.Module):
         self.model, self._loss = model, loss
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the named losses of one batch."""
         return dict(self._loss(self.model, batch))
 
 

@@ -11,7 +11,7 @@ def stable_seed(*identity: int | str) -> int:
     """Digest an identity into a seed below 2**63 that is the same on every machine and in every process.
 
     Args:
-        identity: What the randomness belongs to, such as (seed, step).
+        *identity: What the randomness belongs to, such as (seed, step).
 
     Returns:
         A non-negative 63-bit integer.

@@ -219,7 +219,6 @@ def _diversity(
     seed: int,
 ) -> dict[str, Any] | None:
     from dermdit_kedro.dermoscopy.images import ImageStack
-
     from dermdit_kedro.metrics.image_quality import ms_ssim_diversity, ms_ssim_entry
 
     stacks = (ImageStack(synthetic_images, list(synthetic_images.index()["file"])), ImageStack(images, train_files))

