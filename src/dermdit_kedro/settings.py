@@ -1,5 +1,6 @@
 """Settings of the Kedro project: configuration loader, hooks, plugins."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dermdit_kedro.hooks import HOOKS as HOOKS
 from dermdit_kedro.terminal import silence_known_warnings
 
 silence_known_warnings()
+os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; progress is in the log
 
 
 def project_root(conf_source: str | Path) -> Path:

@@ -18,6 +18,8 @@ from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.training.checkpoints import load_module, save_module
 
 WEIGHTS, CARD = "model.safetensors", "config.json"
+UNTRAINED = "untrained.json"
+"""In the folder of an arm that could not be trained: why."""
 
 
 class Classifier(nn.Module):
@@ -70,14 +72,8 @@ def create_classifier(config: ClassifierConfig, image_size: int, seed: int) -> C
     Raises:
         UserError: If timm does not know the architecture or the weights cannot be had.
     """
-    card = ClassifierCard(
-        architecture=config.architecture,
-        image_size=image_size,
-        mean=config.mean,
-        std=config.std,
-        label_name=config.label_name,
-        seed=seed,
-    )
+    from timm.data import resolve_model_data_config
+
     from_hub = config.pretrained == "hub"
     try:
         backbone = _create(config.architecture, image_size, pretrained=from_hub, drop_rate=config.drop_rate)
@@ -86,6 +82,15 @@ def create_classifier(config: ClassifierConfig, image_size: int, seed: int) -> C
         raise UserError(f"timm could not build the classifier {config.architecture!r}: {error}.{hint}") from error
     if config.pretrained and not from_hub:
         _load_pretrained(backbone, Path(config.pretrained))
+    scaling = resolve_model_data_config(backbone)
+    card = ClassifierCard(
+        architecture=config.architecture,
+        image_size=image_size,
+        mean=config.mean or scaling["mean"],
+        std=config.std or scaling["std"],
+        label_name=config.label_name,
+        seed=seed,
+    )
     return Classifier(backbone, card)
 
 

@@ -14,6 +14,10 @@ REAL, SYNTHETIC = "images", "synthetic_images"
 EXAMPLE_COLUMNS = ("folder", "file", "label", "split")
 
 
+class TooFewImagesError(UserError):
+    """An arm that cannot be trained, because too few synthetic images passed the screens."""
+
+
 def real_examples(manifest: pd.DataFrame, images: ImageFolder, label_name: LabelName) -> pd.DataFrame:
     """List the real training and validation images whose label is known.
 
@@ -81,7 +85,8 @@ def arm_examples(
         Columns folder, file, label, split; an oversampled row occurs more than once.
 
     Raises:
-        UserError: If the arm needs synthetic images of a label they were not made for, or of which too few were kept.
+        UserError: If the arm needs synthetic images of a label they were not made for.
+        TooFewImagesError: If too few synthetic images were kept.
     """
     train, validation = real[real["split"] == "train"], real[real["split"] == "val"]
     parts = [train] if arm.real else []
@@ -99,7 +104,7 @@ def _take(synthetic: pd.DataFrame, arm: ArmConfig, label_name: LabelName, num_re
         raise UserError(f"synthetic images are asked for by is_malignant; they cannot teach {label_name!r}")
     wanted = len(synthetic) if arm.synthetic_ratio is None else round(arm.synthetic_ratio * num_real)
     if wanted > len(synthetic) or synthetic["label"].nunique() < 2:
-        raise UserError(
+        raise TooFewImagesError(
             f"the arm needs {max(wanted, 2)} synthetic images of both labels; {len(synthetic)} passed the screens "
             f"({int(synthetic['label'].sum())} malignant). Raise synthesis.num_images, train the generator longer or "
             "loosen a screen (`screening.json` counts what each screen set aside)"

@@ -20,16 +20,16 @@ class ClassifierConfig(Parameters):
         pretrained: Where its first weights come from: null for a random start, `hub` for timm's own weights, or
             the path of a safetensors file with timm's names.
         drop_rate: Dropout before the head, in [0, 1).
-        mean: Channel means the input is centred by, of values in [0, 1].
-        std: Channel standard deviations the input is divided by.
+        mean: Channel means the input is centred by, of values in [0, 1]; null for the architecture's own.
+        std: Channel standard deviations the input is divided by; null for the architecture's own.
         label_name: The label that is learned.
     """
 
     architecture: str = Field(min_length=1)
     pretrained: str | None = None
     drop_rate: float = Field(default=0.0, ge=0, lt=1)
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
     label_name: LabelName = "is_malignant"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from dermdit_kedro.dermoscopy.images import ImageStack
-from dermdit_kedro.diagnosis.classifier import choose_threshold, load_classifiers
+from dermdit_kedro.diagnosis.classifier import UNTRAINED, choose_threshold, load_classifiers
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.progress import Progress
 
@@ -71,9 +71,12 @@ def predict(folder: ModelFolder, rows: pd.DataFrame, images: ImageFolder, arm: s
         arm: The arm's name.
 
     Returns:
-        The columns of `predictions`, in their order.
+        The columns of `predictions`, in their order; of an arm that could not be trained every score is null.
     """
-    scores = score_images(folder, images, list(rows["file"]))
+    if (folder.path / UNTRAINED).is_file():
+        scores = pd.DataFrame({"file": rows["file"], "seed": 0, "score": np.nan})
+    else:
+        scores = score_images(folder, images, list(rows["file"]))
     table = scores.merge(rows, on="file", validate="many_to_one").assign(arm=arm)
     columns = [
         "image_id", "source", "modality", "test_set", "split", "duplicate_cluster", "arm", "seed", "label_name",
@@ -89,9 +92,9 @@ def choose_thresholds(predictions: pd.DataFrame) -> dict[int, float]:
         predictions: The table `predictions` of one arm.
 
     Returns:
-        Threshold by seed; 0.5 where the validation rows lack a label.
+        Threshold by seed; 0.5 where the validation rows lack a label or a score.
     """
-    validation = predictions[predictions["split"] == "val"]
+    validation = predictions[(predictions["split"] == "val") & predictions["score"].notna()]
     rows = {int(seed): validation[validation["seed"] == seed] for seed in sorted(predictions["seed"].unique())}
     return {
         seed: choose_threshold(part["score"].to_numpy(), part["label"].to_numpy(dtype=bool))

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import ImageStack
 from dermdit_kedro.diagnosis.classifier import (
+    UNTRAINED,
     Classifier,
     choose_threshold,
     create_classifier,
@@ -193,6 +195,24 @@ def train_seeds(
             shutil.copytree(folder.path, together.result / key, dirs_exist_ok=True)
         together.complete()
     return together.handle(ModelFolder)
+
+
+def leave_untrained(work_dir: Path, name: str, reason: str) -> ModelFolder:
+    """Return a folder that says why an arm has no classifier.
+
+    Args:
+        work_dir: The folder of all work folders.
+        name: What the jobs of the arm are called.
+        reason: Why it could not be trained.
+
+    Returns:
+        A folder with `untrained.json` alone.
+    """
+    job = create_job(work_dir, name, "dermdit_kedro.diagnosis.train:untrained", config={"reason": reason})
+    if not job.is_complete:
+        write_json(job.result / UNTRAINED, {"reason": reason})
+        job.complete()
+    return job.handle(ModelFolder)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def over_seeds(panel: Panel, measure: str, threshold: float | None = None) -> tu
 
 def why_too_small(panel: Panel, config: GroupFairnessConfig) -> str | None:
     """Return why a group cannot be judged, or None where it can."""
+    if np.isnan(panel.scores).any():
+        return "the arm could not be trained: too few synthetic images passed the screens"
     counts = [
         f"{n} {kind} images, fewer than {least}"
         for n, kind, least in (
@@ -130,9 +132,9 @@ def panels(
         (test set, its panel).
 
     Raises:
-        ValueError: If a score is not a number.
+        ValueError: If some scores are not numbers; none at all is an arm that could not be trained.
     """
-    if predictions["score"].isna().any():
+    if predictions["score"].isna().any() and predictions["score"].notna().any():
         raise ValueError(f"every score must be a number. Got NaN for {int(predictions['score'].isna().sum())} rows")
     test = predictions[predictions["split"] == "test"]
     for name, part in test.groupby("test_set", sort=True):

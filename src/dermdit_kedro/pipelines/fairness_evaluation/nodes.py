@@ -1,15 +1,25 @@
 """Nodes of fairness_evaluation that diagnose: what the arms' classifiers learn, how well, and for whom."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dermdit_kedro.diagnosis.examples import REAL, SYNTHETIC, arm_examples, real_examples, synthetic_examples
+from dermdit_kedro.diagnosis.examples import (
+    REAL,
+    SYNTHETIC,
+    TooFewImagesError,
+    arm_examples,
+    real_examples,
+    synthetic_examples,
+)
 from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import GroupFairnessConfig
+
+logger = logging.getLogger(__name__)
 
 
 def train_classifier(
@@ -43,16 +53,21 @@ def train_classifier(
         arm_name: The arm's name.
 
     Returns:
-        A folder with `seed_0/`, `seed_1/`, ...
+        A folder with `seed_0/`, `seed_1/`, ...; of an arm with too few synthetic images one that says so.
     """
-    from dermdit_kedro.diagnosis.train import train_seeds
+    from dermdit_kedro.diagnosis.train import leave_untrained, train_seeds
 
+    name = f"train_classifier.{arm_name}"
     real = real_examples(manifest, images, classifier.label_name)
-    synthetic = synthetic_examples(synthetic_manifest)
+    try:
+        examples = arm_examples(real, synthetic_examples(synthetic_manifest), arm, classifier.label_name, seed)
+    except TooFewImagesError as error:
+        logger.warning("the arm %s is not trained: %s", arm_name, error)
+        return leave_untrained(work_dir, name, str(error))
     return train_seeds(
         work_dir,
-        f"train_classifier.{arm_name}",
-        examples=arm_examples(real, synthetic, arm, classifier.label_name, seed),
+        name,
+        examples=examples,
         folders={REAL: images, SYNTHETIC: synthetic_images},
         classifier=classifier,
         training=classifier_training.for_images(int((real["split"] == "train").sum())),

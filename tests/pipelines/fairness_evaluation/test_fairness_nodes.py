@@ -1,0 +1,164 @@
+"""The nodes as plain functions, one after the other, on images whose truth is known."""
+
+import json
+
+import pytest
+
+from dermdit_kedro.diagnosis.classifier import read_cards
+from dermdit_kedro.diagnosis.parameters import ArmConfig
+from dermdit_kedro.launching import LaunchConfig
+from dermdit_kedro.metrics.parameters import ExtractorConfig, GroupFairnessConfig, ImageQualityConfig
+from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
+    extract_features,
+    extract_real_features,
+    score_images,
+    train_inception,
+)
+from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
+    predict,
+    score_diagnosis,
+    score_fairness,
+    train_classifier,
+)
+
+EXTRACTOR = ExtractorConfig(name="efficientnet_lite0", image_size=32)
+QUALITY = ImageQualityConfig(num_pairs=20, kid_subset_size=10, kid_num_subsets=5, num_resamples=100)
+FAIRNESS = GroupFairnessConfig(min_positive=3, min_negative=3, num_resamples=100)
+ARMS = {
+    "real": ArmConfig(),
+    "synthetic": ArmConfig(real=False, synthetic=True),
+    "real_plus_synthetic": ArmConfig(synthetic=True),
+    "real_oversampled": ArmConfig(oversample=True),
+}
+
+
+@pytest.fixture(scope="module")
+def work_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def run(work_dir):
+    return {"launch_config": LaunchConfig(), "work_dir": work_dir}
+
+
+@pytest.fixture(scope="module")
+def arm(
+    request,
+    run,
+    easy_images,
+    easy_manifest,
+    easy_synthetic_images,
+    easy_synthetic_manifest,
+    architecture,
+    classifier_training,
+):
+    def train(name, training=classifier_training):
+        return train_classifier(
+            easy_images, easy_manifest, easy_synthetic_images, easy_synthetic_manifest, ARMS[name], architecture,
+            training, image_size=32, seed=0, arm_name=name, **run,
+        )  # fmt: skip
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def judge(arm):
+    return arm("real")
+
+
+@pytest.fixture(scope="module")
+def predictions(judge, easy_images, easy_manifest, architecture):
+    return predict(judge, easy_images, easy_manifest, architecture, "real")
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_every_arm_takes_the_same_number_of_steps(name, arm, work_dir, classifier_training):
+    arm(name, classifier_training.model_copy(update={"epochs": 1, "num_seeds": 1}))
+    jobs = [json.loads(path.read_text()) for path in work_dir.glob(f"train_classifier.{name}.seed_0-*/job.json")]
+    assert 4 in {job["config"]["training"]["max_train_steps"] for job in jobs}
+
+
+def test_the_arm_real_does_not_depend_on_synthetic_images(judge, work_dir):
+    job = json.loads(next(work_dir.glob("train_classifier.real.seed_0-*/job.json")).read_text())
+    assert set(job["inputs"]) == {"images", "examples"}
+
+
+def test_an_arm_has_a_classifier_a_seed(judge):
+    assert [card.seed for card in read_cards(judge)] == [0, 1]
+
+
+def test_predictions_become_metrics_of_every_test_set(predictions):
+    diagnosis = score_diagnosis(predictions, FAIRNESS, seed=0)
+    assert set(diagnosis["test_sets"]) == {"held_out", "easy_test"}
+    assert diagnosis["test_sets"]["held_out"]["overall"]["auc"]["value"] > 0.9
+    fairness = score_fairness(predictions, FAIRNESS, seed=0)
+    light = fairness["attributes"]["tone_group"]["held_out"]["groups"]["light"]
+    assert light["auc"] == diagnosis["test_sets"]["held_out"]["tone_group"]["light"]["auc"]["value"]
+    json.dumps([diagnosis, fairness], allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def image_metrics(
+    run,
+    judge,
+    easy_images,
+    easy_manifest,
+    easy_synthetic_images,
+    easy_synthetic_manifest,
+    architecture,
+    classifier_training,
+):
+    one = classifier_training.model_copy(update={"epochs": 2})
+    inception = train_inception(easy_images, easy_manifest, architecture, one, image_size=32, seed=0, **run)
+    held_out, finetuned_train, finetuned_held_out = extract_real_features(
+        easy_images, easy_manifest, inception, EXTRACTOR, **run
+    )
+    synthetic, finetuned = extract_features(easy_synthetic_images, inception, EXTRACTOR, **run)
+    train_features, _ = extract_features(easy_images, inception, EXTRACTOR, **run)
+
+    def score(manifest):
+        return score_images(
+            easy_images, easy_manifest, easy_synthetic_images, manifest, train_features, held_out, synthetic,
+            finetuned_train, finetuned_held_out, finetuned, judge, QUALITY, image_size=32, seed=0,
+            variant_name="dermdit", judge_name="real",
+        )  # fmt: skip
+
+    return score
+
+
+def test_image_metrics_name_what_they_measured(image_metrics, easy_synthetic_manifest):
+    metrics = image_metrics(easy_synthetic_manifest)
+    names = {(entry["name"], entry["reference"]) for entry in metrics["frechet_distance"]}
+    assert names == {
+        (f"fd_{name}", reference)
+        for name in ("efficientnet_lite0", "finetuned_test_byobnet")
+        for reference in ("train", "held_out")
+    }
+    assert metrics["ms_ssim"]["name"] == "ms_ssim_32px_kernel7_3scales"
+    assert metrics["ms_ssim"]["synthetic"]["n_pairs"] == metrics["ms_ssim"]["real"]["n_pairs"] == 20
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_agreement_counts_images_that_the_screens_set_aside(image_metrics, easy_synthetic_manifest):
+    metrics = image_metrics(easy_synthetic_manifest)
+    assert metrics["tone_agreement"]["overall"]["n"] == 36
+    assert metrics["tone_agreement"]["overall"]["value"] == pytest.approx(33 / 36)
+    assert metrics["label_agreement"]["overall"]["n"] == 36
+    assert metrics["label_agreement"]["overall"]["value"] > 0.9
+    assert metrics["label_agreement"]["judge_accuracy"]["n"] == 20
+    assert metrics["label_agreement"]["judge"] == "real"
+
+
+def test_an_unconditional_generator_has_no_agreement(image_metrics, easy_synthetic_manifest):
+    asked = ["requested_is_malignant", "requested_tone_group"]
+    metrics = image_metrics(easy_synthetic_manifest.assign(**dict.fromkeys(asked)))
+    assert metrics["tone_agreement"] is None
+    assert metrics["label_agreement"] is None
+    assert metrics["frechet_distance"]
+
+
+def test_a_second_run_does_nothing_twice(arm, judge, work_dir):
+    logs = {path: path.stat().st_mtime_ns for path in work_dir.glob("*/metrics.jsonl")}
+    assert arm("real") == judge
+    assert {path: path.stat().st_mtime_ns for path in work_dir.glob("*/metrics.jsonl")} == logs
