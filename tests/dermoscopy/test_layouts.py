@@ -52,7 +52,7 @@ def test_sources_travel_to_other_processes(write_ham: Callable[..., Path]) -> No
 
 def test_missing_folder_says_what_was_expected_and_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.*HAM10000_metadata.*DBW86T"):
-        open_source("ham", ham(tmp_path / "nowhere")).records()
+        open_source("ham", ham(tmp_path / "nowhere"))
 
 
 def test_missing_table_and_images_are_named(write_ham: Callable[..., Path]) -> None:
@@ -60,17 +60,17 @@ def test_missing_table_and_images_are_named(write_ham: Callable[..., Path]) -> N
     for file in folder.rglob("*.jpg"):
         file.unlink()
     with pytest.raises(UserError, match="holds no image"):
-        open_source("ham", ham(folder)).records()
+        open_source("ham", ham(folder))
     (folder / "HAM10000_metadata").unlink()
     with pytest.raises(UserError, match="must hold the table HAM10000_metadata"):
-        open_source("ham", ham(folder)).records()
+        open_source("ham", ham(folder))
 
 
 def test_missing_column_is_named_with_its_file(write_ham: Callable[..., Path]) -> None:
     table = write_ham() / "HAM10000_metadata"
     pd.read_csv(table).drop(columns="dx").to_csv(table, index=False)
     with pytest.raises(UserError, match=r"HAM10000_metadata lacks the column dx; it has lesion_id"):
-        open_source("ham", ham(table.parent)).records()
+        open_source("ham", ham(table.parent))
 
 
 def test_unknown_diagnosis_is_refused(write_ham: Callable[..., Path]) -> None:

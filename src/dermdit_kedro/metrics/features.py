@@ -4,9 +4,9 @@
 """
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class _ScaledBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the features (n, d) of uint8 images."""
         scaled = images.to(self.mean.device).float()
         if scaled.shape[-1] != self.image_size or scaled.shape[-2] != self.image_size:
             size = (self.image_size, self.image_size)
@@ -76,11 +77,12 @@ class _TorchFidelityInception(nn.Module):
         # torch-fidelity unpickles freely; a file that is not plain tensors is refused here, before it is given over.
         try:
             torch.load(weights, weights_only=True, map_location="cpu")
-        except pickle.UnpicklingError as error:
+        except UnpicklingError as error:
             raise UserError(f"extractor.weights: {weights} must hold tensors alone. {error}") from error
         self.inception = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the features (n, 2048) of uint8 images."""
         features: Tensor = self.inception(images.to(next(self.inception.parameters()).device))[0]
         return features
 

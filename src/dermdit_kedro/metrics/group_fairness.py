@@ -106,7 +106,7 @@ def compare_groups(panel: Panel, groups: pd.Series, names: list[str], config: Gr
     result = {}
     for name, part in parts.items():
         counts = {"n": len(part.labels), "n_positive": part.num_positive, "n_negative": part.num_negative}
-        values = {rate: number(float(rates.loc[name, rate])) if name in judged else None for rate in ("auc", *RATES)}
+        values = {rate: number(float(rates[rate][name])) if name in judged else None for rate in ("auc", *RATES)}
         result[name] = {**counts, "judgeable": name in judged, "reason": reasons[name], **values}
     return {"groups": result, "gaps": _gaps(judged, rates, config)}
 

@@ -7,6 +7,11 @@ from kedro.framework.session import KedroSession
 
 from dermdit_kedro.pipelines.data_engineering import create_pipeline
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:One or more dataset names contain:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Namespace .* is interrupted:UserWarning"),
+]
+
 NODES = [
     "read_sources",
     "inspect_images",

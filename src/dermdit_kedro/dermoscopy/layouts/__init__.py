@@ -30,7 +30,7 @@ def open_source(name: str, entry: Mapping[str, Any]) -> Source:
         The source.
 
     Raises:
-        UserError: If the layout or the role is unknown, or the layout refuses its options.
+        UserError: If the layout or the role is unknown, the layout refuses its options, or what it reads is missing.
     """
     options = dict(entry)
     layout, role = options.pop("layout", None), options.pop("role", None)

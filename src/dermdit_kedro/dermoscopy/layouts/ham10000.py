@@ -85,6 +85,17 @@ class Ham10000Source:
         """Counts it must have, if any are given."""
         return self.options.expect
 
+    def check(self) -> None:
+        """Look at the folder, the table's columns and whether there is an image, without reading them.
+
+        Raises:
+            UserError: Naming what is missing, and where to get it.
+        """
+        self._table(num_rows=0)
+        root = self.options.path
+        if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in root.rglob("*")):
+            raise UserError(f"{root} holds no image ({', '.join(IMAGE_SUFFIXES)}). Expected the images of {ORIGIN}")
+
     def records(self) -> pd.DataFrame:
         """Harmonise every row of the table; a row whose image is absent stays, for the quarantine.
 
@@ -135,9 +146,11 @@ class Ham10000Source:
             raise UserError(f"{folder} must hold the table HAM10000_metadata (.csv, .tab or no ending) of {ORIGIN}")
         return tables[0]
 
-    def _table(self) -> pd.DataFrame:
+    def _table(self, num_rows: int | None = None) -> pd.DataFrame:
         path = self._table_path()
-        table = pd.read_csv(path, sep=None, engine="python", dtype="str")
+        with path.open(encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        table = pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", nrows=num_rows)
         table.columns = [str(column).strip() for column in table.columns]
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
@@ -149,12 +162,11 @@ class Ham10000Source:
         """Return image name -> file below the folder."""
         root = self.options.path
         found = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
-        files = {path.stem: path.relative_to(root).as_posix() for path in found}
-        if not files:
-            raise UserError(f"{root} holds no image ({', '.join(IMAGE_SUFFIXES)}). Expected the images of {ORIGIN}")
-        return files
+        return {path.stem: path.relative_to(root).as_posix() for path in found}
 
 
 def open_source(name: str, role: str, options: Mapping[str, Any]) -> Source:
-    """Open HAM10000; see `layouts.open_source`."""
-    return Ham10000Source(name, role, parse_options(name, Ham10000Options, options))
+    """Open HAM10000, checked; see `layouts.open_source`."""
+    source = Ham10000Source(name, role, parse_options(name, Ham10000Options, options))
+    source.check()
+    return source

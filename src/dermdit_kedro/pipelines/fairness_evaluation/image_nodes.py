@@ -18,6 +18,8 @@ INCEPTION_SEED = 1000
 
 FINETUNED = ExtractorConfig(name="finetuned")
 
+_Run = tuple[LaunchConfig, Path]
+
 
 def train_inception(
     images: ImageFolder,
@@ -87,11 +89,11 @@ def extract_real_features(
     files = images.index()[["image_id", "file"]].merge(manifest[["image_id", "role", "split"]], on="image_id")
     held_out = files.loc[(files["role"] == "train") & (files["split"] == "test"), ["image_id", "file"]]
     train = files.loc[files["split"] == "train", ["image_id", "file"]]
-    where = (launch_config, work_dir)
+    run = (launch_config, work_dir)
     return (
-        _extract("held_out_features", images, held_out, extractor, None, *where),
-        _extract("finetuned_train_features", images, train, FINETUNED, inception_folder, *where),
-        _extract("finetuned_held_out_features", images, held_out, FINETUNED, inception_folder, *where),
+        _extract("held_out_features", images, held_out, extractor, None, run),
+        _extract("finetuned_train_features", images, train, FINETUNED, inception_folder, run),
+        _extract("finetuned_held_out_features", images, held_out, FINETUNED, inception_folder, run),
     )
 
 
@@ -115,10 +117,10 @@ def extract_features(
         Features by the general network and by the fine-tuned one.
     """
     files = synthetic_images.index()[["image_id", "file"]]
-    where = (launch_config, work_dir)
+    run = (launch_config, work_dir)
     return (
-        _extract("synthetic_features", synthetic_images, files, extractor, None, *where),
-        _extract("finetuned_features", synthetic_images, files, FINETUNED, inception_folder, *where),
+        _extract("synthetic_features", synthetic_images, files, extractor, None, run),
+        _extract("finetuned_features", synthetic_images, files, FINETUNED, inception_folder, run),
     )
 
 
@@ -128,13 +130,12 @@ def _extract(
     files: pd.DataFrame,
     extractor: ExtractorConfig,
     model: ModelFolder | None,
-    launch_config: LaunchConfig,
-    work_dir: Path,
+    run: _Run,
 ) -> Features:
     inputs: dict[str, Any] = {"images": images, "files": files.reset_index(drop=True)}
     inputs |= {"inception": model} if model is not None else {}
-    job = create_job(work_dir, name, "dermdit_kedro.metrics.features", config={"extractor": extractor}, inputs=inputs)
-    launch(job, launch_config)
+    job = create_job(run[1], name, "dermdit_kedro.metrics.features", config={"extractor": extractor}, inputs=inputs)
+    launch(job, run[0])
     return job.handle(Features)
 
 
