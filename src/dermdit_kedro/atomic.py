@@ -26,6 +26,10 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
+MANY_ENTRIES = 100
+"""A folder with more entries is flushed with the whole disk instead of one by one."""
+
+
 @contextmanager
 def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it becomes `path`, on failure it goes.
@@ -70,9 +74,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f"{aside.name}.old")
     try:
         yield aside
-        for entry in aside.rglob("*"):
-            _fsync(entry)
-        _fsync(aside)
+        entries = list(aside.rglob("*"))
+        if len(entries) > MANY_ENTRIES:
+            os.sync()  # one wait for all of them
+        else:
+            for entry in (*entries, aside):
+                _fsync(entry)
         if path.exists():
             path.replace(old)
         aside.replace(path)

@@ -43,6 +43,8 @@ class ChecksHook:
         """Refuse to start where an input is missing that another pipeline makes."""
         only_missing = bool(run_params.get("only_missing_outputs"))
         refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)
+        if "sources" in pipeline.inputs() and not only_missing:
+            catalog.load("sources")  # says what is wrong with a folder before MLflow takes its time to start
 
 
 class ProgressHook:

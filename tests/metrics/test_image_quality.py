@@ -82,7 +82,8 @@ def test_both_sides_of_a_comparison_and_its_floor_have_the_same_n():
     result = compare_features("toy", features(90, 8), features(30, 8), features(70, 8), CONFIG, seed=0)
     counts = {e["reference"]: (e["n_real"], e["n_synthetic"], e["n_floor"]) for e in result["frechet_distance"]}
     assert counts == {"train": (45, 45, 45), "held_out": (30, 30, 30)}
-    assert all(entry["subset_size"] <= entry["n_real"] for entry in result["kid"])
+    assert [entry["subset_size"] for entry in result["kid"]] == [22, 15]
+    assert all(entry["std"] > 0 for entry in result["kid"])
 
 
 def test_real_against_real_lies_near_its_floor_and_noise_does_not():

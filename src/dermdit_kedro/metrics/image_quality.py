@@ -128,7 +128,7 @@ def compare_features(
             {**common, "name": f"fd_{name}", "value": value, "floor": floor, "n_floor": n}
         )
         mean, deviation, size = kernel_distance(
-            real[:n], synthetic[:n], config.kid_subset_size, config.kid_num_subsets, seed
+            real[:n], synthetic[:n], max(2, min(config.kid_subset_size, n // 2)), config.kid_num_subsets, seed
         )
         result["kid"].append({**common, "name": f"kid_{name}", "value": mean, "std": deviation, "subset_size": size})
     return result

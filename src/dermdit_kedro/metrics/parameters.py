@@ -47,7 +47,7 @@ class ImageQualityConfig(Parameters):
 
     Attributes:
         num_pairs: Most pairs of images that MS-SSIM is averaged over, for real and for synthetic images.
-        kid_subset_size: Images of each kind in a subset; fewer where there are fewer.
+        kid_subset_size: Images of each kind in a subset; at most half of those there are, so that subsets differ.
         kid_num_subsets: Subsets the kernel distance is averaged over.
         num_resamples: Bootstrap resamples of the MS-SSIM interval.
         confidence: Of every interval, in (0, 1).

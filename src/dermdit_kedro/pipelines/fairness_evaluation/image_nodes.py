@@ -187,14 +187,15 @@ def score_images(
         finetuned_train_features, finetuned_held_out_features, finetuned_features, image_quality, seed
     )
     ready = images.index().merge(manifest[["image_id", "split"]], on="image_id")
-    train_files = list(ready.loc[ready["split"] == "train", "file"])
+    generated = (synthetic_images, list(synthetic_images.index()["file"]))
+    trained_on = (images, list(ready.loc[ready["split"] == "train", "file"]))
     return {
         "variant": variant_name,
         "image_size": image_size,
         "images": "all generated, before screening",
         "frechet_distance": general["frechet_distance"] + finetuned["frechet_distance"],
         "kid": general["kid"] + finetuned["kid"],
-        "ms_ssim": _diversity(images, train_files, synthetic_images, image_size, image_quality, seed),
+        "ms_ssim": _diversity([generated, trained_on], image_size, image_quality, seed),
         "tone_agreement": tone_agreement(synthetic_manifest, image_quality.confidence),
         "label_agreement": _label_agreement(
             judge, judge_name, images, manifest, synthetic_images, synthetic_manifest, image_quality.confidence
@@ -212,17 +213,13 @@ def _distances(
 
 
 def _diversity(
-    images: ImageFolder,
-    train_files: list[str],
-    synthetic_images: ImageFolder,
-    image_size: int,
-    config: ImageQualityConfig,
-    seed: int,
+    files: list[tuple[ImageFolder, list[str]]], image_size: int, config: ImageQualityConfig, seed: int
 ) -> dict[str, Any] | None:
+    """Measure MS-SSIM of synthetic images, then of real ones."""
     from dermdit_kedro.dermoscopy.images import ImageStack
     from dermdit_kedro.metrics.image_quality import ms_ssim_diversity, ms_ssim_entry
 
-    stacks = (ImageStack(synthetic_images, list(synthetic_images.index()["file"])), ImageStack(images, train_files))
+    stacks = [ImageStack(folder, names) for folder, names in files]
     measured = [ms_ssim_diversity(stack.__getitem__, len(stack), image_size, config, seed) for stack in stacks]
     return ms_ssim_entry(image_size, *measured)
 
@@ -241,15 +238,13 @@ def _label_agreement(
     from dermdit_kedro.diagnosis.classifier import read_cards
     from dermdit_kedro.metrics.agreement import label_agreement
 
-    cards = read_cards(judge)
-    if synthetic_manifest["requested_is_malignant"].isna().all() or cards[0].label_name != "is_malignant":
+    cards, requested = read_cards(judge), synthetic_manifest["requested_is_malignant"]
+    if requested.isna().all() or cards[0].label_name != "is_malignant":
         return None
-    rows = prediction.rows_to_predict(manifest, images, "is_malignant")
-    rows = rows[rows["test_set"] == prediction.HELD_OUT]
+    rows = prediction.rows_to_predict(manifest, images, "is_malignant").query("test_set == @prediction.HELD_OUT")
     thresholds = {card.seed: card.threshold for card in cards}
     called, real_called = (
         prediction.decide_together(prediction.score_images(judge, folder, list(table["file"])), thresholds)
         for folder, table in ((synthetic_images, synthetic_manifest), (images, rows))
     )
-    requested = synthetic_manifest["requested_is_malignant"]
     return label_agreement(requested, called, rows["label"], real_called, judge_name, confidence)
