@@ -305,6 +305,6 @@ def test_the_world_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_a_line_keeps_its_level_and_name(
     caplog: pytest.LogCaptureFixture, line: str, expected: tuple[str, int, str]
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="dermdit_kedro")
     relay(line)
     assert caplog.record_tuples == [expected]

@@ -1,0 +1,124 @@
+"""The whole graph, as a user runs it: every file is written, nothing is done twice, each pipeline runs alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import copy_project
+
+FILES = (
+    "03_primary/manifest.parquet",
+    "03_primary/quarantine.parquet",
+    "03_primary/images/_complete.json",
+    "08_reporting/data_report.json",
+    "03_primary/prompts/five_attributes.parquet",
+    "08_reporting/five_attributes/prompt_audit.json",
+    "06_models/text_encoder/_complete.json",
+    "04_feature/text_embeddings/five_attributes/_complete.json",
+    "06_models/autoencoder/_complete.json",
+    "04_feature/latents/_complete.json",
+    "06_models/dermdit/generator/_complete.json",
+    "08_reporting/dermdit/training_history.json",
+    "04_feature/train_features/_complete.json",
+    "06_models/screening_classifier/_complete.json",
+    "05_model_input/dermdit/plan.parquet",
+    "07_model_output/dermdit/images/_complete.json",
+    "07_model_output/dermdit/manifest.parquet",
+    "08_reporting/dermdit/screening.json",
+    "08_reporting/dermdit/image_metrics.json",
+    *(f"07_model_output/{arm}/predictions.parquet" for arm in ("real", "synthetic")),
+    *(f"08_reporting/{arm}/diagnosis_metrics.json" for arm in ("real_plus_synthetic", "real_oversampled")),
+    *(f"08_reporting/{arm}/group_fairness.json" for arm in ("real", "synthetic")),
+    "08_reporting/figures/sample_grid.json",
+    "08_reporting/summary.json",
+    "08_reporting/report.html",
+)
+PIPELINES = ("data_engineering", "prompting", "generative_training", "synthesis", "fairness_evaluation")
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Run `kedro run --env test` and return what it said; a failure shows its end."""
+    environment = {**os.environ, "COLUMNS": "200"}
+    command = [sys.executable, "-m", "kedro", "run", "--env", "test", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout + done.stderr
+
+
+def project(folder: Path, store: Path) -> Path:
+    copy_project(folder)
+    shutil.copy(store, folder / "mlflow.db")
+    return folder
+
+
+def close(one: Any, other: Any, bound: float) -> bool:
+    """Whether two JSON values are equal up to a bound on their numbers, absolute and relative."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key], bound) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(close(a, b, bound) for a, b in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= bound * max(1.0, abs(one))
+    return bool(one == other)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, mlflow_store: Path) -> Path:
+    """A project in which the whole graph has run."""
+    folder = project(tmp_path_factory.mktemp("smoke") / "project", mlflow_store)
+    run(folder)
+    return folder
+
+
+def test_every_file_of_the_design_is_written(finished: Path) -> None:
+    data = finished / "data" / "test"
+    assert [file for file in FILES if not (data / file).is_file()] == []
+    assert list((data / "07_model_output/dermdit/images").glob("*.png"))
+
+
+def test_the_summary_answers(finished: Path) -> None:
+    summary = json.loads((finished / "data" / "test" / "08_reporting" / "summary.json").read_text())
+    assert summary["data"]["kind"] == "phantoms"
+    assert summary["autoencoder"]["psnr"]["value"] > 5
+    assert {"tone_agreement", "label_agreement"} <= set(summary["agreement"]["dermdit"])
+    assert set(summary["diagnosis"]) == {"real", "synthetic", "real_plus_synthetic", "real_oversampled"}
+
+
+def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
+    said = run(finished, "--only-missing-outputs")
+    assert "nothing to do" in said
+    assert "node 1" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PIPELINES)
+def test_each_pipeline_runs_alone(finished: Path, name: str) -> None:
+    assert "node 1 of" in run(finished, "--pipeline", name)
+
+
+@pytest.mark.slow
+def test_another_clone_gives_the_same_summary(finished: Path, tmp_path: Path, mlflow_store: Path) -> None:
+    again = project(tmp_path / "again", mlflow_store)
+    run(again)
+    summaries = [
+        json.loads((folder / "data" / "test" / "08_reporting" / "summary.json").read_text())
+        for folder in (finished, again)
+    ]
+    assert close(*summaries, bound=1e-6)
+
+
+@pytest.mark.slow
+def test_both_tables_come_out_whole(finished: Path) -> None:
+    import pandas as pd
+
+    run(finished, "--pipeline", "table1")
+    run(finished, "--pipeline", "table2")
+    reporting = finished / "data" / "test" / "08_reporting"
+    assert len(pd.read_csv(reporting / "table1.csv")) == 5
+    assert pd.read_csv(reporting / "table2.csv")["arm"].nunique() == 4
