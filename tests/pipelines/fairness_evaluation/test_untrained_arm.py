@@ -18,7 +18,8 @@ def _rows(n=40):
     return pd.DataFrame(
         {
             "image_id": [f"i{i}" for i in range(n)], "file": [f"i{i}.png" for i in range(n)], "source": "s",
-            "modality": "dermoscopic", "test_set": ["validation", "held_out"] * (n // 2), "split": ["val", "test"] * (n // 2),
+            "modality": "dermoscopic", "test_set": ["validation", "held_out"] * (n // 2),
+            "split": ["val", "test"] * (n // 2),
             "duplicate_cluster": [f"c{i}" for i in range(n)], "tone_group": rng.choice(["light", "dark"], n),
             "sex": "male", "age_approx": 50.0, "site": "trunk", "label_name": "is_malignant",
             "label": rng.random(n) < 0.5,
