@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, ModelFolder
@@ -80,7 +80,7 @@ def generator(latents, text_embeddings, manifest, autoencoder, text_encoder, wor
 
 def test_the_autoencoder_learns_and_reports(autoencoder, images):
     folder, report = autoencoder
-    model = AutoencoderKL.from_pretrained(folder.path)
+    model = load_autoencoder(folder.path)
     assert report["psnr"]["n"] == 8
     assert set(report["by_tone_group"]) == {"light", "brown", "dark"}
     assert model.config.scaling_factor == report["scaling_factor"]
@@ -112,7 +112,7 @@ def test_latents_leave_test_images_out_and_have_unit_variance(latents, manifest)
 def test_the_mirrored_twin_is_the_latent_of_the_mirrored_image(latents, autoencoder, images):
     from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 
-    stack, model = LatentStack(latents), AutoencoderKL.from_pretrained(autoencoder[0].path).eval()
+    stack, model = LatentStack(latents), load_autoencoder(autoencoder[0].path)
     with torch.no_grad():
         mean = model.encode(to_float(ImageStack(images, ["00.png"])[[0]]).flip(-1)).latent_dist.mean
     zero = torch.zeros(1, *stack.shape)
@@ -220,4 +220,4 @@ def test_a_given_autoencoder_is_adopted_with_its_scaling_factor(images, manifest
     config = AutoencoderConfig(pretrained=str(autoencoder[0].path))
     folder, report = nodes.train_autoencoder(images, manifest, config, _training(), 16, 0, LaunchConfig(), tmp_path)
     assert report["scaling_factor"] == autoencoder[1]["scaling_factor"]
-    assert AutoencoderKL.from_pretrained(folder.path).config.scaling_factor == report["scaling_factor"]
+    assert load_autoencoder(folder.path).config.scaling_factor == report["scaling_factor"]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig
+from dermdit_kedro.diffusion.patch_autoencoder import PatchAutoencoderKL, load_autoencoder, opponent_colours
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.jobs import Job
@@ -27,31 +27,27 @@ MEASURED_IMAGES = 512
 """How many training images the scaling factor is measured on."""
 
 
-def build_autoencoder(config: AutoencoderConfig, image_size: int) -> Any:
-    """Build a small `AutoencoderKL` with random weights.
+def build_autoencoder(config: AutoencoderConfig, image_size: int) -> PatchAutoencoderKL:
+    """Build a small autoencoder with random weights.
 
     Args:
         config: Its size.
         image_size: Side of the square images.
 
     Returns:
-        A diffusers `AutoencoderKL` whose latents are 2**(levels - 1) times smaller than the image.
+        An autoencoder whose latents are 2**(levels - 1) times smaller than the image.
 
     Raises:
         ValueError: If the image cannot be halved that often.
     """
-    levels = len(config.block_out_channels)
-    if image_size % 2 ** (levels - 1):
-        raise ValueError(f"image_size must be a multiple of {2 ** (levels - 1)} for this autoencoder. Got {image_size}")
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    if image_size % factor:
+        raise ValueError(f"image_size must be a multiple of {factor} for this autoencoder. Got {image_size}")
+    return PatchAutoencoderKL(
         block_out_channels=config.block_out_channels,
         layers_per_block=config.layers_per_block,
         latent_channels=config.latent_channels,
-        norm_num_groups=8,
         sample_size=image_size,
-        mid_block_add_attention=False,
     )
 
 
@@ -68,7 +64,7 @@ def adopt_autoencoder(config: AutoencoderConfig) -> Any:
         UserError: If it cannot be loaded; names the parameter to change.
     """
     try:
-        return AutoencoderKL.from_pretrained(config.pretrained, revision=config.revision)
+        return load_autoencoder(str(config.pretrained), config.revision)
     except (OSError, ValueError) as error:
         raise UserError(
             f"the autoencoder {config.pretrained!r} could not be loaded ({error}). Set autoencoder.pretrained to a "
@@ -111,7 +107,11 @@ def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: Ima
     training, seed = job.config("training", TrainingConfig), job.config("seed", int)
     torch.manual_seed(stable_seed(seed, "autoencoder"))
     size = int(train[[0]].shape[-1])
-    model = _Reconstruction(build_autoencoder(config, size))
+    autoencoder = build_autoencoder(config, size)
+    some = torch.linspace(0, len(train) - 1, min(len(train), MEASURED_IMAGES)).long()
+    autoencoder.fit_patches(to_float(train[some]), config.chroma_weight)
+    model = _Reconstruction(autoencoder)
+    colours = opponent_colours(config.chroma_weight)
     latent = (config.latent_channels, *([size // 2 ** (len(config.block_out_channels) - 1)] * 2))
 
     def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
@@ -119,7 +119,7 @@ def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: Ima
         mirrored = (batch.rand(1) < 0.5).view(-1, 1, 1, 1)
         images = torch.where(mirrored, images.flip(-1), images)
         reconstruction, kl = model(images, batch.randn(*latent))
-        error = reconstruction - images
+        error = torch.einsum("kc,nchw->nkhw", colours.to(images.device), reconstruction - images)
         l1, mse = error.abs().mean(), error.square().mean()
         return {"loss": l1 + mse + config.kl_weight * kl, "l1": l1.detach(), "mse": mse.detach(), "kl": kl.detach()}
 
@@ -192,7 +192,7 @@ def main(job: Job) -> None:
         factor = measure_scaling_factor(autoencoder, stacks["train"], job.config("seed", int))
         autoencoder.register_to_config(scaling_factor=factor)
     else:
-        autoencoder = adopt_autoencoder(config).eval()
+        autoencoder = adopt_autoencoder(config)
     if _is_main_process():
         held_out = examples[examples["split"] == "val"]
         report = measure_reconstruction(autoencoder, stacks["val"], list(held_out["tone_group"]))

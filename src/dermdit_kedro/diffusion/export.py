@@ -6,10 +6,11 @@ Run as a child: puts denoiser, autoencoder, text encoder, tokenizer and schedule
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 from dermdit_kedro.diffusion.objective import build_scheduler
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
 from dermdit_kedro.handles import ModelFolder
@@ -41,7 +42,7 @@ def main(job: Job) -> None:
     text_encoder, tokenizer = load_text_encoder(job.input("text_encoder", ModelFolder).path)
     pipeline: Any = DermDiTPipeline(
         denoiser=load_denoiser(job.input("denoiser", ModelFolder).path, denoiser_config),
-        vae=AutoencoderKL.from_pretrained(job.input("autoencoder", ModelFolder).path),
+        vae=load_autoencoder(job.input("autoencoder", ModelFolder).path),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         scheduler=build_scheduler(job.config("objective", ObjectiveConfig), job.config("sampler", SamplerConfig)),

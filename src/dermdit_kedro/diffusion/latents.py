@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from dermdit_kedro.atomic import atomic_file, write_json
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
@@ -79,7 +79,7 @@ def main(job: Job) -> None:
     Args:
         job: Inputs `images`, `autoencoder` and table `examples` (image_id, file).
     """
-    autoencoder: Any = AutoencoderKL.from_pretrained(job.input("autoencoder", ModelFolder).path).eval()
+    autoencoder = load_autoencoder(job.input("autoencoder", ModelFolder).path)
     autoencoder.to("cuda" if torch.cuda.is_available() else "cpu")
     examples = job.table("examples")
     stack = ImageStack(job.input("images", ImageFolder), list(examples["file"]))

@@ -16,6 +16,7 @@ class AutoencoderConfig(Parameters):
         block_out_channels: Channels per resolution; each but the last halves the image.
         layers_per_block: Residual blocks per resolution.
         latent_channels: Channels of the latents.
+        chroma_weight: Weight of colour against luma in the linear code and in the loss.
         kl_weight: Weight of the KL term against the standard normal, per latent element.
     """
 
@@ -24,6 +25,7 @@ class AutoencoderConfig(Parameters):
     block_out_channels: tuple[int, ...] = (16, 32, 64)
     layers_per_block: int = Field(default=1, gt=0)
     latent_channels: int = Field(default=4, gt=0)
+    chroma_weight: float = Field(default=3.0, gt=0)
     kl_weight: float = Field(default=1e-6, ge=0)
 
 

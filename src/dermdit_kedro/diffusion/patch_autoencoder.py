@@ -1,0 +1,132 @@
+"""An `AutoencoderKL` around a linear patch code: principal components of patches, refined by the usual network.
+
+A small convolutional autoencoder learns luminance first and colour late; a few hundred steps give grey-brown
+lesions, and colour is what tells them apart. The principal components of patches have the colour from the start,
+so they carry the code and the network learns what they miss (a residual autoencoder, as in DC-AE, Chen et al. 2024).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput
+from jaxtyping import Float
+from torch import Tensor, nn
+
+INITIAL_LOG_VARIANCE = -6.0
+"""Of the posterior before training: the code starts nearly without noise."""
+
+_OPPONENT = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
+"""Rows: luma, blue difference, red difference (ITU-R BT.601)."""
+
+
+def opponent_colours(chroma_weight: float) -> Float[Tensor, "3 3"]:
+    """Return the matrix from RGB to luma and weighted colour differences.
+
+    Args:
+        chroma_weight: Weight of the colour differences against luma.
+
+    Returns:
+        One row an opponent channel.
+    """
+    matrix = torch.tensor(_OPPONENT)
+    matrix[1:] *= chroma_weight
+    return matrix
+
+
+class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
+    """`AutoencoderKL` whose latents are whitened principal components of patches plus a learned residual.
+
+    Args:
+        block_out_channels: Channels per resolution; each but the last halves the image.
+        layers_per_block: Residual blocks per resolution.
+        latent_channels: Channels of the latents, and principal components of a patch.
+        norm_num_groups: Groups of the group norms.
+        sample_size: Side of the images.
+        scaling_factor: What brings the latents to unit variance.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        block_out_channels: tuple[int, ...] = (16, 32, 64, 64),
+        layers_per_block: int = 1,
+        latent_channels: int = 8,
+        norm_num_groups: int = 8,
+        sample_size: int = 64,
+        scaling_factor: float = 1.0,
+    ) -> None:
+        levels = len(block_out_channels)
+        super().__init__(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=tuple(block_out_channels),
+            layers_per_block=layers_per_block,
+            latent_channels=latent_channels,
+            norm_num_groups=norm_num_groups,
+            sample_size=sample_size,
+            scaling_factor=scaling_factor,
+            mid_block_add_attention=False,
+        )
+        side = 2 ** (levels - 1)
+        self.patch_encoder = nn.Conv2d(3, latent_channels, side, stride=side).requires_grad_(False)
+        self.patch_decoder = nn.ConvTranspose2d(latent_channels, 3, side, stride=side).requires_grad_(False)
+        nn.init.zeros_(self.quant_conv.weight)
+        nn.init.zeros_(self.quant_conv.bias[:latent_channels])
+        nn.init.constant_(self.quant_conv.bias[latent_channels:], INITIAL_LOG_VARIANCE)
+        nn.init.zeros_(self.decoder.conv_out.weight)
+        nn.init.zeros_(self.decoder.conv_out.bias)
+
+    @torch.no_grad()
+    def fit_patches(self, images: Float[Tensor, "n 3 h w"], chroma_weight: float) -> None:
+        """Set the linear code to the whitened principal components of the images' patches.
+
+        Args:
+            images: Training images in [-1, 1].
+            chroma_weight: Weight of colour against luma, in the components' eyes.
+        """
+        from sklearn.decomposition import PCA
+
+        side, channels = self.patch_encoder.stride[0], self.config.latent_channels
+        colours = opponent_colours(chroma_weight)
+        seen = torch.einsum("kc,nchw->nkhw", colours, images)
+        patches = nn.functional.unfold(seen, side, stride=side).transpose(1, 2).flatten(0, 1)  # (patches, 3 side side)
+        pca = PCA(channels, random_state=0).fit(patches.double().numpy())
+        components = torch.from_numpy(pca.components_).view(channels, 3, side, side)
+        spread = torch.from_numpy(pca.explained_variance_).sqrt().view(-1, 1, 1, 1)
+        mean = torch.from_numpy(pca.mean_).view(3, side, side)
+        back = torch.linalg.inv(colours).double()
+        encoder = torch.einsum("mkij,kc->mcij", components / spread, colours.double())
+        self.patch_encoder.weight.copy_(encoder)
+        self.patch_encoder.bias.copy_(-(components / spread * mean).flatten(1).sum(1))
+        self.patch_decoder.weight.copy_(torch.einsum("mkij,ck->mcij", components * spread, back))
+        # a transposed convolution has one bias a channel; the mean's pattern within a patch is flat but for noise
+        self.patch_decoder.bias.copy_(torch.einsum("ck,kij->cij", back, mean).flatten(1).mean(1))
+
+    def _encode(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n m a b"]:
+        moments: Tensor = super()._encode(x)
+        mean = self.patch_encoder(x)
+        return moments + torch.cat([mean, torch.zeros_like(mean)], dim=1)
+
+    def _decode(self, z: Float[Tensor, "n c a b"], return_dict: bool = True) -> Any:
+        sample = super()._decode(z, return_dict=False)[0] + self.patch_decoder(z)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+
+def load_autoencoder(name: str | Path, revision: str | None = None) -> Any:
+    """Load an autoencoder from a folder or the hub: this kind where its configuration says so, else `AutoencoderKL`.
+
+    Args:
+        name: Folder or hub id.
+        revision: Revision of a hub id.
+
+    Returns:
+        The diffusers model in eval mode.
+    """
+    file = Path(name) / "config.json"
+    is_ours = file.is_file() and json.loads(file.read_text()).get("_class_name") == PatchAutoencoderKL.__name__
+    kind = PatchAutoencoderKL if is_ours else AutoencoderKL
+    return kind.from_pretrained(name, revision=revision).eval()
