@@ -1,6 +1,8 @@
 """From images to a generator folder and back to images, through the real nodes at toy size."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -162,6 +164,18 @@ def test_guidance_at_one_is_the_conditional_model(generator):
         for scale in (1.0, 1.0 + 1e-9)
     ]
     assert torch.allclose(drawn[0], drawn[1], atol=1e-5)
+
+
+def test_the_generator_folder_loads_in_a_fresh_process(generator):
+    program = (
+        "import sys; from dermdit_kedro.diffusion.sampler import DermDiTPipeline; "
+        "pipeline = DermDiTPipeline.from_pretrained(sys.argv[1]); "
+        "print(pipeline('dark', num_inference_steps=1).images[0].size)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(generator.path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "(16, 16)"
 
 
 def _sample(generator, plan, work_dir, sampler=SAMPLER):

@@ -79,7 +79,7 @@ def main(job: Job) -> None:
     Args:
         job: Inputs `images`, `autoencoder` and table `examples` (image_id, file).
     """
-    autoencoder = load_autoencoder(job.input("autoencoder", ModelFolder).path)
+    autoencoder: Any = load_autoencoder(job.input("autoencoder", ModelFolder).path)
     autoencoder.to("cuda" if torch.cuda.is_available() else "cpu")
     examples = job.table("examples")
     stack = ImageStack(job.input("images", ImageFolder), list(examples["file"]))

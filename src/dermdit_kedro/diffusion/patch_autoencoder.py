@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from jaxtyping import Float
@@ -116,7 +116,8 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
-def load_autoencoder(name: str | Path, revision: str | None = None) -> Any:
+# A diffusers pipeline finds out how to load a part from the names in the part's module: `ModelMixin` must be one.
+def load_autoencoder(name: str | Path, revision: str | None = None) -> ModelMixin:
     """Load an autoencoder from a folder or the hub: this kind where its configuration says so, else `AutoencoderKL`.
 
     Args:

@@ -8,6 +8,8 @@ from diffusers import DiffusionPipeline
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 
+# diffusers loads parts only from modules that are already imported: these hold ours
+from dermdit_kedro.diffusion import patch_autoencoder, transformer  # noqa: F401
 from dermdit_kedro.prompts.clip import encode_text
 
 
