@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,13 +53,6 @@ def body_lines(function: Function) -> int:
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
 
-def nothing(found: Iterable[str]) -> None:
-    """Fail with every finding, one a line."""
-    findings = sorted(found)
-    if findings:
-        pytest.fail("\n".join(findings), pytrace=False)
-
-
 def is_light(module: Path) -> bool:
     """Whether a module is imported before anything is computed."""
     place = module.relative_to(PACKAGE)
@@ -79,12 +72,12 @@ def test_imports_point_one_way(root: Path) -> None:
 def test_files_are_small() -> None:
     limits = {module: 400 if module in MODEL_FILES else 250 for module in MODULES}
     lengths = {module: len(module.read_text(encoding="utf-8").splitlines()) for module in MODULES}
-    nothing(f"{name_of(module)}: {n} lines" for module, n in lengths.items() if n > limits[module])
+    assert sorted(f"{name_of(module)}: {n} lines" for module, n in lengths.items() if n > limits[module]) == []
 
 
 def test_functions_are_small() -> None:
     sizes = ((f"{name_of(module)}:{f.name}", body_lines(f)) for module in MODULES for f in functions_of(module))
-    nothing(f"{name}: {lines} lines" for name, lines in sizes if lines > 40)
+    assert sorted(f"{name}: {lines} lines" for name, lines in sizes if lines > 40) == []
 
 
 def test_everything_public_is_documented() -> None:
@@ -101,7 +94,7 @@ def test_everything_public_is_documented() -> None:
             ):
                 bare.append(f"{name_of(module)}:{node.lineno} {node.name}")
     nested = {f"{name_of(m)}:{f.lineno} {f.name}" for m in MODULES for f in nested_functions(m)}
-    nothing(sorted(set(bare) - nested))
+    assert sorted(set(bare) - nested) == []
 
 
 def nested_functions(module: Path) -> Iterator[Function]:
@@ -120,7 +113,7 @@ def test_everything_is_annotated() -> None:
             missing = [a.arg for a in arguments if a.annotation is None and a.arg not in {"self", "cls"}]
             if missing or function.returns is None:
                 bare.append(f"{name_of(module)}:{function.lineno} {function.name}")
-    nothing(bare)
+    assert sorted(bare) == []
 
 
 def test_nothing_prints() -> None:
@@ -130,11 +123,11 @@ def test_nothing_prints() -> None:
         for node in ast.walk(tree_of(module))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
-    nothing(calls)
+    assert sorted(calls) == []
 
 
 def test_no_module_is_a_drawer() -> None:
-    nothing([name_of(module) for module in MODULES if module.name in FORBIDDEN_NAMES])
+    assert sorted([name_of(module) for module in MODULES if module.name in FORBIDDEN_NAMES]) == []
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if is_light(m)], ids=name_of)
@@ -156,4 +149,4 @@ def test_no_pickle_is_loaded() -> None:
         r"torch\.load\((?!.*weights_only=True)|allow_pickle=True|import pickle|joblib\.load|read_pickle"
     )
     found = [f"{name_of(m)}: {hit}" for m in MODULES for hit in unsafe.findall(m.read_text(encoding="utf-8"))]
-    nothing(found)
+    assert sorted(found) == []

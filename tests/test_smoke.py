@@ -38,6 +38,7 @@ FILES = (
     "08_reporting/summary.json",
     "08_reporting/report.html",
 )
+PREVIEWED = ("images", "manifest", "dermdit.synthetic_images", "dermdit.synthetic_manifest", "sample_grid_figure")
 PIPELINES = ("data_engineering", "prompting", "generative_training", "synthesis", "fairness_evaluation")
 
 
@@ -93,6 +94,18 @@ def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
     said = run(finished, "--only-missing-outputs")
     assert "nothing to do" in said
     assert "node 1" not in said
+
+
+def test_kedro_viz_shows_layers_and_previews(finished: Path) -> None:
+    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews", "--env", "test"]
+    done = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    graphs = {file.name: json.loads(file.read_text()) for file in (finished / "build/api/pipelines").iterdir()}
+    assert {*PIPELINES, "__default__", "table1", "table2"} <= set(graphs)
+    assert [name for name, graph in graphs.items() if not graph["layers"]] == []
+    nodes = {node["name"]: node["id"] for node in graphs["__default__"]["nodes"] if node["type"] == "data"}
+    shown = [json.loads((finished / "build/api/nodes" / nodes[name]).read_text()).get("preview") for name in PREVIEWED]
+    assert all(shown), [name for name, preview in zip(PREVIEWED, shown, strict=True) if not preview]
 
 
 @pytest.mark.slow

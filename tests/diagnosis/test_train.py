@@ -8,9 +8,10 @@ import torch
 
 from dermdit_kedro.diagnosis.classifier import load_classifiers, read_cards
 from dermdit_kedro.diagnosis.examples import REAL, SYNTHETIC, arm_examples, real_examples
+from dermdit_kedro.diagnosis.jobs import train_seeds
 from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
 from dermdit_kedro.diagnosis.predict import choose_thresholds, decide_together, predict, rows_to_predict, score_images
-from dermdit_kedro.diagnosis.train import ExampleImages, main, train_seeds, turn
+from dermdit_kedro.diagnosis.train import ExampleImages, main, turn
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dermdit_kedro.training.streams import Batch, stable_seed, stream_indices
+from dermdit_kedro.seeds import stable_seed
+from dermdit_kedro.training.streams import Batch, stream_indices
 
 
 def test_an_epoch_is_a_permutation_and_the_next_one_another():

@@ -17,9 +17,9 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.prompts.audit import FLAGS
 from dermdit_kedro.prompts.instructions import describe, known, records
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, Attribute
+from dermdit_kedro.seeds import stable_seed
 
-PLAN_DTYPES: Final[dict[str, str]] = {
-    "sample_id": "str",
+ASKED_DTYPES: Final[dict[str, str]] = {
     "prompt": "str",
     "requested_is_malignant": "boolean",
     "requested_tone_group": "str",
@@ -28,6 +28,9 @@ PLAN_DTYPES: Final[dict[str, str]] = {
     "requested_site": "str",
     "seed": "Int64",
 }
+"""Columns and dtypes of what is asked for, in their order."""
+
+PLAN_DTYPES: Final[dict[str, str]] = {"sample_id": "str", **ASKED_DTYPES}
 """Columns and dtypes of the plan, in their order; what is not asked for is null."""
 
 GROUP_VALUES: Final[dict[str, tuple[Any, ...]]] = {
@@ -62,8 +65,6 @@ def row_seed(seed: int, sample_id: str) -> int:
     Returns:
         An integer in [0, 2**63), as torch's generators take.
     """
-    from dermdit_kedro.training.streams import stable_seed
-
     return stable_seed(seed, sample_id)
 
 
@@ -210,8 +211,6 @@ def _shares(total: int, parts: int) -> list[int]:
 def _rows_of_group(
     group: Mapping[str, Any], members: pd.DataFrame, count: int, attributes: Sequence[Attribute], seed: int
 ) -> list[dict[str, Any]]:
-    from dermdit_kedro.training.streams import stable_seed
-
     name = group_name(group)
     models = sorted(records(members), key=lambda r: (stable_seed(seed, name, r["image_id"]), r["image_id"]))
     rows = []

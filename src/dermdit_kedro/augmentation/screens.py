@@ -19,6 +19,7 @@ from dermdit_kedro.augmentation.memorisation import (
     repeats,
 )
 from dermdit_kedro.augmentation.parameters import ScreeningConfig
+from dermdit_kedro.seeds import stable_seed
 
 REASONS: Final = ("blank", "memorised", "outlier", "tone", "label", "duplicate")
 """Why an image is set aside; of several reasons the first is given."""
@@ -54,8 +55,6 @@ def halve(clusters: "pd.Series[Any]") -> "pd.Series[bool]":
     Returns:
         True for the half that calibrates, False for the half on which false alarms are counted.
     """
-    from dermdit_kedro.training.streams import stable_seed
-
     ranked = sorted(map(str, clusters.unique()), key=lambda cluster: (stable_seed("half", cluster), cluster))
     return clusters.isin(ranked[: (len(ranked) + 1) // 2])
 

@@ -4,18 +4,13 @@ from typing import Any, Final
 
 import pandas as pd
 
+from dermdit_kedro.augmentation.plan import ASKED_DTYPES
 from dermdit_kedro.dermoscopy.records import conform
 
 SYNTHETIC_DTYPES: Final[dict[str, str]] = {
     "sample_id": "str",
     "file": "str",
-    "prompt": "str",
-    "requested_is_malignant": "boolean",
-    "requested_tone_group": "str",
-    "requested_sex": "str",
-    "requested_age_approx": "float64",
-    "requested_site": "str",
-    "seed": "Int64",
+    **ASKED_DTYPES,
     "generator": "str",
     "guidance_scale": "float64",
     "num_inference_steps": "Int64",

@@ -64,24 +64,6 @@ MALIGNANT: Final[dict[Diagnosis, bool]] = {
 }
 """Which diagnoses count as malignant; actinic keratosis (with Bowen's disease) is pre-malignant: a switch."""
 
-RECORD_DTYPES: Final[dict[str, str]] = {
-    "image_id": "str",
-    "source": "str",
-    "file": "str",
-    "modality": "str",
-    "patient_id": "str",
-    "lesion_id": "str",
-    "diagnosis": "str",
-    "is_malignant": "boolean",
-    "is_melanoma": "boolean",
-    "fitzpatrick_skin_type": "Int64",
-    "sex": "str",
-    "age_approx": "float64",
-    "site": "str",
-    "role": "str",
-}
-"""Columns and dtypes of the harmonised records."""
-
 MANIFEST_DTYPES: Final[dict[str, str]] = {
     "image_id": "str",
     "source": "str",
@@ -110,6 +92,13 @@ MANIFEST_DTYPES: Final[dict[str, str]] = {
 """Columns and dtypes of the manifest, in their order."""
 
 MANIFEST_COLUMNS: Final = tuple(MANIFEST_DTYPES)
+
+_ADDED: Final = {
+    "tone_group", "tone_source", "ita_degrees", "ita_iqr", "split", "duplicate_cluster", "sha256", "width", "height"
+}  # fmt: skip
+
+RECORD_DTYPES: Final = {name: dtype for name, dtype in MANIFEST_DTYPES.items() if name not in _ADDED}
+"""Columns and dtypes of the harmonised records: the manifest's, less those measured or decided."""
 
 QUARANTINE_COLUMNS: Final = ("source", "file", "image_id", "reason", "detail")
 

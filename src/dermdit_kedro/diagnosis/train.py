@@ -3,9 +3,6 @@
 `accelerate launch -m dermdit_kedro.diagnosis.train <job folder>` repeats a run without Kedro.
 """
 
-import shutil
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import ImageStack
 from dermdit_kedro.diagnosis.classifier import (
-    UNTRAINED,
     Classifier,
     choose_threshold,
     create_classifier,
@@ -25,12 +20,12 @@ from dermdit_kedro.diagnosis.classifier import (
     save_classifier,
 )
 from dermdit_kedro.diagnosis.parameters import ClassifierConfig
-from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder
-from dermdit_kedro.jobs import Job, create_job
-from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.handles import ImageFolder
+from dermdit_kedro.jobs import Job
+from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
-from dermdit_kedro.training.streams import Batch, stable_seed
+from dermdit_kedro.training.streams import Batch
 
 CHUNK = 256
 """Images per forward pass where no gradient is needed."""
@@ -147,72 +142,6 @@ def main(job: Job) -> None:
     if state.is_main_process:
         save_classifier(calibrate(trained, validation) if validation else trained, job.result)
         job.complete()
-
-
-def train_seeds(
-    work_dir: Path,
-    name: str,
-    *,
-    examples: pd.DataFrame,
-    folders: dict[str, ImageFolder],
-    classifier: ClassifierConfig,
-    training: TrainingConfig,
-    balance: bool,
-    image_size: int,
-    seeds: Sequence[int],
-    launch_config: LaunchConfig,
-) -> ModelFolder:
-    """Train one classifier a seed, each a job of its own, and put them into one folder.
-
-    Args:
-        work_dir: The folder of all work folders.
-        name: What the jobs are called.
-        examples: Columns folder, file, label, split.
-        folders: The image folder of each value of the column `folder`.
-        classifier: Architecture and first weights.
-        training: Steps, batch, optimizer.
-        balance: Whether the loss weighs the two labels alike.
-        image_size: Side of the images in pixels.
-        seeds: One for each classifier.
-        launch_config: Where they run.
-
-    Returns:
-        A folder with `seed_0/`, `seed_1/`, ... in the order of `seeds`.
-    """
-    used = {key: folder for key, folder in folders.items() if (examples["folder"] == key).any()}
-    trained = {}
-    for k, seed in enumerate(seeds):
-        config = {
-            "classifier": classifier, "training": training, "balance": balance, "image_size": image_size, "seed": seed
-        }  # fmt: skip
-        inputs: dict[str, Folder | pd.DataFrame] = {**used, "examples": examples}
-        job = create_job(work_dir, f"{name}.seed_{k}", "dermdit_kedro.diagnosis.train", config=config, inputs=inputs)
-        launch(job, launch_config)
-        trained[f"seed_{k}"] = job.handle(ModelFolder)
-    together = create_job(work_dir, name, "dermdit_kedro.diagnosis.train:seeds", config={}, inputs=trained)
-    if not together.is_complete:
-        for key, folder in trained.items():
-            shutil.copytree(folder.path, together.result / key, dirs_exist_ok=True)
-        together.complete()
-    return together.handle(ModelFolder)
-
-
-def leave_untrained(work_dir: Path, name: str, reason: str) -> ModelFolder:
-    """Return a folder that says why an arm has no classifier.
-
-    Args:
-        work_dir: The folder of all work folders.
-        name: What the jobs of the arm are called.
-        reason: Why it could not be trained.
-
-    Returns:
-        A folder with `untrained.json` alone.
-    """
-    job = create_job(work_dir, name, "dermdit_kedro.diagnosis.train:untrained", config={"reason": reason})
-    if not job.is_complete:
-        write_json(job.result / UNTRAINED, {"reason": reason})
-        job.complete()
-    return job.handle(ModelFolder)
 
 
 if __name__ == "__main__":

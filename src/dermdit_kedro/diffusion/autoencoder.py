@@ -19,9 +19,10 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
+from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
-from dermdit_kedro.training.streams import Batch, stable_seed
+from dermdit_kedro.training.streams import Batch
 
 MEASURED_IMAGES = 512
 """How many training images the scaling factor is measured on."""

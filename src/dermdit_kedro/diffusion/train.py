@@ -15,9 +15,10 @@ from dermdit_kedro.diffusion.objective import Objective
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
 from dermdit_kedro.handles import Latents, TextEmbeddings
 from dermdit_kedro.jobs import Job
+from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
-from dermdit_kedro.training.streams import Batch, stable_seed
+from dermdit_kedro.training.streams import Batch
 
 VALIDATION_IMAGES = 256
 """Held-out latents that the validation loss is measured on, at fixed time and noise."""

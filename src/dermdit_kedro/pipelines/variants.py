@@ -1,6 +1,9 @@
 """What varies: the generators of Table 1 and the training sets of Table 2."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,19 @@ class Variant:
     def text_embeddings(self) -> str:
         """The prompt set whose embeddings are wired in; an unconditional variant reads its null prompt."""
         return self.prompt_set or "five_attributes"
+
+
+def bind(function: Callable[..., Any], **names: str) -> Callable[..., Any]:
+    """Bind a node function to a variant or an arm; it keeps its own name and its annotations, which Kedro reads.
+
+    Args:
+        function: Its last arguments are the names.
+        **names: What they are.
+
+    Returns:
+        A function of the other arguments.
+    """
+    bound: Any = functools.partial(function, **names)
+    bound.__name__, bound.__doc__ = function.__name__, function.__doc__
+    bound.__annotations__ = {key: value for key, value in function.__annotations__.items() if key not in names}
+    return bound  # type: ignore[no-any-return]

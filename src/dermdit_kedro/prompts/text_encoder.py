@@ -22,8 +22,9 @@ from dermdit_kedro.prompts.clip import tokenize
 from dermdit_kedro.prompts.instructions import vocabulary as grammar_vocabulary
 from dermdit_kedro.prompts.parameters import TextEncoderConfig, TextEncoderTraining
 from dermdit_kedro.prompts.tokenizer import train_tokenizer
+from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.engine import fit
-from dermdit_kedro.training.streams import Batch, stable_seed
+from dermdit_kedro.training.streams import Batch
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer

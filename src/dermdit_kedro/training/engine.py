@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dermdit_kedro.atomic import write_json
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
+from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.checkpoints import (
     TrainingState,
     load_checkpoint,
@@ -24,7 +25,7 @@ from dermdit_kedro.training.checkpoints import (
     save_module,
 )
 from dermdit_kedro.training.parameters import TrainingConfig
-from dermdit_kedro.training.streams import Batch, stable_seed
+from dermdit_kedro.training.streams import Batch
 
 Loss = Callable[[Any, Batch], Mapping[str, Tensor]]
 """(model, batch) -> named scalars, means over this process's part; the one called `loss` is minimised."""

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from dermdit_kedro.diagnosis.examples import TooFewImagesError, arm_examples
+from dermdit_kedro.diagnosis.jobs import leave_untrained
 from dermdit_kedro.diagnosis.parameters import ArmConfig
 from dermdit_kedro.diagnosis.predict import predict
-from dermdit_kedro.diagnosis.train import leave_untrained
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.metrics.parameters import GroupFairnessConfig
 from dermdit_kedro.pipelines.fairness_evaluation.nodes import score_diagnosis, score_fairness

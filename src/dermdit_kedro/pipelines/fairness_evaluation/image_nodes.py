@@ -6,19 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from dermdit_kedro.diagnosis.examples import REAL, real_examples
 from dermdit_kedro.diagnosis.parameters import ClassifierConfig, ClassifierTraining
 from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
-from dermdit_kedro.jobs import create_job
-from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.launching import LaunchConfig
+from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
 
 INCEPTION_SEED = 1000
 """Added to the run's seed, so that the feature network is no twin of a judge."""
 
 FINETUNED = ExtractorConfig(name="finetuned")
-
-_Run = tuple[LaunchConfig, Path]
 
 
 def train_inception(
@@ -46,19 +43,17 @@ def train_inception(
     Returns:
         A folder with one classifier.
     """
-    from dermdit_kedro.diagnosis.train import train_seeds
+    from dermdit_kedro.diagnosis.jobs import train_on_real
 
-    examples = real_examples(manifest, images, inception.label_name).drop(columns="tone_group")
-    return train_seeds(
+    return train_on_real(
         work_dir,
         "train_inception",
-        examples=examples,
-        folders={REAL: images},
-        classifier=inception,
-        training=classifier_training.for_images(int((examples["split"] == "train").sum())),
-        balance=classifier_training.balance,
+        images,
+        manifest,
+        inception,
+        classifier_training,
         image_size=image_size,
-        seeds=[seed + INCEPTION_SEED],
+        seed=seed + INCEPTION_SEED,
         launch_config=launch_config,
     )
 
@@ -89,11 +84,12 @@ def extract_real_features(
     files = images.index()[["image_id", "file"]].merge(manifest[["image_id", "role", "split"]], on="image_id")
     held_out = files.loc[(files["role"] == "train") & (files["split"] == "test"), ["image_id", "file"]]
     train = files.loc[files["split"] == "train", ["image_id", "file"]]
-    run = (launch_config, work_dir)
+    general = (extractor, launch_config)
+    finetuned = (FINETUNED, launch_config, inception_folder)
     return (
-        _extract("held_out_features", images, held_out, extractor, None, run),
-        _extract("finetuned_train_features", images, train, FINETUNED, inception_folder, run),
-        _extract("finetuned_held_out_features", images, held_out, FINETUNED, inception_folder, run),
+        extraction.extract_features(work_dir, "held_out_features", images, held_out, *general),
+        extraction.extract_features(work_dir, "finetuned_train_features", images, train, *finetuned),
+        extraction.extract_features(work_dir, "finetuned_held_out_features", images, held_out, *finetuned),
     )
 
 
@@ -117,26 +113,11 @@ def extract_features(
         Features by the general network and by the fine-tuned one.
     """
     files = synthetic_images.index()[["image_id", "file"]]
-    run = (launch_config, work_dir)
+    finetuned = (FINETUNED, launch_config, inception_folder)
     return (
-        _extract("synthetic_features", synthetic_images, files, extractor, None, run),
-        _extract("finetuned_features", synthetic_images, files, FINETUNED, inception_folder, run),
+        extraction.extract_features(work_dir, "synthetic_features", synthetic_images, files, extractor, launch_config),
+        extraction.extract_features(work_dir, "finetuned_features", synthetic_images, files, *finetuned),
     )
-
-
-def _extract(
-    name: str,
-    images: ImageFolder,
-    files: pd.DataFrame,
-    extractor: ExtractorConfig,
-    model: ModelFolder | None,
-    run: _Run,
-) -> Features:
-    inputs: dict[str, Any] = {"images": images, "files": files.reset_index(drop=True)}
-    inputs |= {"inception": model} if model is not None else {}
-    job = create_job(run[1], name, "dermdit_kedro.metrics.features", config={"extractor": extractor}, inputs=inputs)
-    launch(job, run[0])
-    return job.handle(Features)
 
 
 def score_images(

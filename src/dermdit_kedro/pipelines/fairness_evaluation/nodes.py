@@ -55,7 +55,7 @@ def train_classifier(
     Returns:
         A folder with `seed_0/`, `seed_1/`, ...; of an arm with too few synthetic images one that says so.
     """
-    from dermdit_kedro.diagnosis.train import leave_untrained, train_seeds
+    from dermdit_kedro.diagnosis.jobs import leave_untrained, train_seeds
 
     name = f"train_classifier.{arm_name}"
     real = real_examples(manifest, images, classifier.label_name)

@@ -1,8 +1,6 @@
 """Wiring of fairness_evaluation: shared networks, a namespace for each variant and each arm, tables, report."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
@@ -21,7 +19,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
     train_classifier,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
-from dermdit_kedro.pipelines.variants import Variant
+from dermdit_kedro.pipelines.variants import Variant, bind
 
 DEFAULT_VARIANT = "dermdit"
 """Whose synthetic images the arms train on."""
@@ -109,7 +107,7 @@ def _variant(name: str) -> Pipeline:
                 namespace=name,
             ),
             Node(
-                _fix(score_images, variant_name=name, judge_name=JUDGE),
+                bind(score_images, variant_name=name, judge_name=JUDGE),
                 {
                     **_IMAGES,
                     **_RUN,
@@ -137,7 +135,7 @@ def _arm(name: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                _fix(train_classifier, arm_name=name),
+                bind(train_classifier, arm_name=name),
                 {
                     **_IMAGES,
                     **_RUN,
@@ -153,7 +151,7 @@ def _arm(name: str) -> Pipeline:
                 namespace=name,
             ),
             Node(
-                _fix(predict, arm_name=name),
+                bind(predict, arm_name=name),
                 {**_IMAGES, "classifier_folder": f"{name}.classifier", "classifier": "params:classifier"},
                 f"{name}.predictions",
                 name="predict",
@@ -163,11 +161,3 @@ def _arm(name: str) -> Pipeline:
             Node(score_fairness, measured, f"{name}.group_fairness", name="score_fairness", namespace=name),
         ]
     )
-
-
-def _fix(function: Callable[..., Any], **values: str) -> Callable[..., Any]:
-    """Fix a node function's last arguments; it keeps its name and its annotations, which Kedro reads."""
-    fixed: Any = functools.partial(function, **values)
-    fixed.__name__, fixed.__doc__ = function.__name__, function.__doc__
-    fixed.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
-    return fixed  # type: ignore[no-any-return]

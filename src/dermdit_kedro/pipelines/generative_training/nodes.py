@@ -151,7 +151,8 @@ def train_denoiser(
         },
     )  # fmt: skip
     launch(job, launch_config)
-    return job.handle(ModelFolder), _curve(job.metrics())
+    folder = job.handle(ModelFolder)
+    return folder, {"num_parameters": folder.num_parameters(), **_curve(job.metrics())}
 
 
 def export_generator(

@@ -1,5 +1,6 @@
 """Nodes of synthesis: the plan here, sampling, features and classifier as jobs, then the screens."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
 from dermdit_kedro.diagnosis.parameters import ClassifierConfig, ClassifierTraining
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import Features, Folder, ImageFolder, ModelFolder
+from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 from dermdit_kedro.prompts.parameters import PromptSetConfig
+from dermdit_kedro.seeds import stable_seed
 
 
 def extract_train_features(
@@ -33,7 +36,7 @@ def extract_train_features(
         The features of the images in split `train`.
     """
     files = _real_images(manifest, images, "train")
-    return _extract("train_features", images, files, extractor, launch_config, work_dir)
+    return extraction.extract_features(work_dir, "train_features", images, files, extractor, launch_config)
 
 
 def train_screening_classifier(
@@ -64,26 +67,22 @@ def train_screening_classifier(
     Raises:
         UserError: If its label is not the one that plans ask for.
     """
-    from dermdit_kedro.diagnosis.examples import REAL, real_examples
-    from dermdit_kedro.diagnosis.train import train_seeds
-    from dermdit_kedro.training.streams import stable_seed
+    from dermdit_kedro.diagnosis.jobs import train_on_real
 
     if screening_classifier.label_name != "is_malignant":
         raise UserError(
             "screening_classifier.label_name must be is_malignant, the label that plans ask for. "
             f"Got {screening_classifier.label_name!r}"
         )
-    examples = real_examples(manifest, images, screening_classifier.label_name).drop(columns="tone_group")
-    return train_seeds(
+    return train_on_real(
         work_dir,
         "train_screening_classifier",
-        examples=examples,
-        folders={REAL: images},
-        classifier=screening_classifier,
-        training=classifier_training.for_images(int((examples["split"] == "train").sum())),
-        balance=classifier_training.balance,
+        images,
+        manifest,
+        screening_classifier,
+        classifier_training,
         image_size=image_size,
-        seeds=[stable_seed(seed, "screening_classifier") % 2**31],
+        seed=stable_seed(seed, "screening_classifier") % 2**31,
         launch_config=launch_config,
     )
 
@@ -190,16 +189,14 @@ def screen_images(
     from dermdit_kedro.augmentation.screening import asked_of_plan, asked_of_real, screen
     from dermdit_kedro.augmentation.synthetic_manifest import build_synthetic_manifest
 
-    where = (extractor, launch_config, work_dir)
+    extract = functools.partial(extraction.extract_features, work_dir, extractor=extractor, launch_config=launch_config)
     train_files = _real_images(manifest, images, "train")
     train = look_at_training_images(images, train_files, train_features, screening.memorisation.hash_size)
     files, val_files = synthetic_images.index()[["image_id", "file"]], _real_images(manifest, images, "val")
-    synthetic = Candidates(
-        synthetic_images, asked_of_plan(synthesis_plan), _extract("synthetic_features", synthetic_images, files, *where)
-    )
-    held_out = Candidates(
-        images, asked_of_real(manifest, val_files), _extract("validation_features", images, val_files, *where)
-    )
+    synthetic_features = extract("synthetic_features", synthetic_images, files)
+    val_features = extract("validation_features", images, val_files)
+    synthetic = Candidates(synthetic_images, asked_of_plan(synthesis_plan), synthetic_features)
+    held_out = Candidates(images, asked_of_real(manifest, val_files), val_features)
     screened = screen(synthetic, held_out, train, screening_classifier_folder, screening, data_engineering.skin_tone)
     synthetic_manifest = build_synthetic_manifest(
         synthesis_plan,
@@ -229,18 +226,3 @@ def _real_images(manifest: pd.DataFrame, images: ImageFolder, split: str) -> pd.
             "Run `kedro run --pipeline data_engineering` again, or change data_engineering.val_share"
         )
     return files
-
-
-def _extract(
-    name: str,
-    images: ImageFolder,
-    files: pd.DataFrame,
-    extractor: ExtractorConfig,
-    launch_config: LaunchConfig,
-    work_dir: Path,
-) -> Features:
-    config = {"extractor": extractor}
-    inputs: dict[str, Folder | pd.DataFrame] = {"images": images, "files": files.reset_index(drop=True)}
-    job = create_job(work_dir, name, "dermdit_kedro.metrics.features", config=config, inputs=inputs)
-    launch(job, launch_config)
-    return job.handle(Features)

@@ -1,8 +1,6 @@
 """Wiring of synthesis: shared features and classifier, then plan, images and screens for each variant."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
@@ -13,7 +11,7 @@ from dermdit_kedro.pipelines.synthesis.nodes import (
     screen_images,
     train_screening_classifier,
 )
-from dermdit_kedro.pipelines.variants import Variant
+from dermdit_kedro.pipelines.variants import Variant, bind
 
 _REAL = {"images": "images", "manifest": "manifest"}
 _WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
@@ -76,18 +74,10 @@ def _variant(variant: Variant) -> Pipeline:
         Node(plan_synthesis, plan, ["synthesis_plan", "unsupported_groups"], name="plan_synthesis"),
         Node(sample_images, {**drawn, **_WORK}, "synthetic_images", name="sample_images"),
         Node(
-            _fix(screen_images, variant_name=variant.name),
+            bind(screen_images, variant_name=variant.name),
             {**_REAL, **_WORK, **drawn, **screens},
             ["synthetic_manifest", "screening"],
             name="screen_images",
         ),
     ]
     return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
-
-
-def _fix(function: Callable[..., Any], **values: str) -> Callable[..., Any]:
-    """Fix a node function's last arguments; it keeps its name and its annotations, which Kedro reads."""
-    fixed: Any = functools.partial(function, **values)
-    fixed.__name__, fixed.__doc__ = function.__name__, function.__doc__
-    fixed.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
-    return fixed  # type: ignore[no-any-return]
