@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
@@ -235,3 +236,19 @@ def test_a_given_autoencoder_is_adopted_with_its_scaling_factor(images, manifest
     folder, report = nodes.train_autoencoder(images, manifest, config, _training(), 16, 0, LaunchConfig(), tmp_path)
     assert report["scaling_factor"] == autoencoder[1]["scaling_factor"]
     assert load_autoencoder(folder.path).config.scaling_factor == report["scaling_factor"]
+
+
+def test_a_decoder_trained_with_noise_undoes_more_of_it(images, manifest, autoencoder, tmp_path):
+    training = _training(max_train_steps=60, learning_rate=5e-3, log_steps=20, checkpointing_steps=20)
+    config = AUTOENCODER.model_copy(update={"latent_noise": 1.5})
+    forgiving, _ = nodes.train_autoencoder(images, manifest, config, training, 16, 0, LaunchConfig(), tmp_path)
+    stack = ImageStack(images, list(images.index()["file"]))
+    seen = to_float(stack[list(range(len(stack)))])
+    errors = []
+    for folder in (forgiving, autoencoder[0]):
+        model = load_autoencoder(folder.path)
+        with torch.no_grad():
+            code = model.encode(seen).latent_dist.mean
+            noise = torch.randn(code.shape, generator=torch.Generator().manual_seed(0))
+            errors.append((model.decode(code + noise).sample - seen).square().mean())
+    assert errors[0] < 0.95 * errors[1]

@@ -74,16 +74,17 @@ def adopt_autoencoder(config: AutoencoderConfig) -> Any:
 
 
 class _Reconstruction(nn.Module):
-    """Reconstruct with a sampled posterior; returns (reconstruction, KL per latent element)."""
+    """Reconstruct from a disturbed code; returns (reconstruction, KL per latent element)."""
 
     def __init__(self, autoencoder: Any) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode, sample with the given noise and decode."""
+    def forward(self, images: Tensor, noise: Tensor, latent_noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode, sample with the given noise, its standard deviation widened by `latent_noise` (b,), and decode."""
         posterior = self.autoencoder.encode(images).latent_dist
-        reconstruction = self.autoencoder.decode(posterior.mean + posterior.std * noise).sample
+        std = (posterior.var + latent_noise.view(-1, 1, 1, 1).square()).sqrt()
+        reconstruction = self.autoencoder.decode(posterior.mean + std * noise).sample
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         return reconstruction, kl
 
@@ -119,7 +120,7 @@ def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: Ima
         images = to_float(train[batch.indices]).to(batch.device)
         mirrored = (batch.rand(1) < 0.5).view(-1, 1, 1, 1)
         images = torch.where(mirrored, images.flip(-1), images)
-        reconstruction, kl = model(images, batch.randn(*latent))
+        reconstruction, kl = model(images, batch.randn(*latent), config.latent_noise * batch.rand(1)[:, 0])
         error = torch.einsum("kc,nchw->nkhw", colours.to(images.device), reconstruction - images)
         l1, mse = error.abs().mean(), error.square().mean()
         return {"loss": l1 + mse + config.kl_weight * kl, "l1": l1.detach(), "mse": mse.detach(), "kl": kl.detach()}

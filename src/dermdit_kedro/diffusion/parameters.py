@@ -18,6 +18,8 @@ class AutoencoderConfig(Parameters):
         latent_channels: Channels of the latents.
         chroma_weight: Weight of colour against luma in the linear code and in the loss.
         kl_weight: Weight of the KL term against the standard normal, per latent element.
+        latent_noise: Largest standard deviation of the noise that the decoder learns to undo; the linear code has
+            unit variance. A decoder that has only seen encoded images draws every error of the generator as a block.
     """
 
     pretrained: str | None = None
@@ -27,6 +29,7 @@ class AutoencoderConfig(Parameters):
     latent_channels: int = Field(default=4, gt=0)
     chroma_weight: float = Field(default=3.0, gt=0)
     kl_weight: float = Field(default=1e-6, ge=0)
+    latent_noise: float = Field(default=0.0, ge=0)
 
 
 class DenoiserConfig(Parameters):

@@ -49,6 +49,12 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         scaling_factor: What brings the latents to unit variance.
     """
 
+    # what the parent takes and this class fixes: saved, it would be warned of at every load
+    ignore_for_config = [  # noqa: RUF012
+        "in_channels", "out_channels", "down_block_types", "up_block_types", "act_fn", "shift_factor", "latents_mean",
+        "latents_std", "force_upcast", "use_quant_conv", "use_post_quant_conv", "mid_block_add_attention",
+    ]  # fmt: skip
+
     @register_to_config
     def __init__(
         self,
