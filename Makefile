@@ -23,5 +23,5 @@ smoke:  ## the whole graph in miniature
 viz:  ## the pipelines in a browser
 	uv run kedro viz run
 
-lock:  ## the versions of this environment, without any host
+lock:  ## the versions of this environment
 	uv export --format requirements-txt --no-emit-index-url --no-hashes --no-emit-project --no-header --quiet --output-file requirements.lock

@@ -77,6 +77,13 @@ def test_mend_takes_away_what_a_kill_left(tmp_path: Path) -> None:
     assert names(tmp_path) == [".gitkeep", "deep", "kept"]
 
 
+def test_mend_by_name_leaves_what_others_are_writing(tmp_path: Path) -> None:
+    (tmp_path / ".mine.0123abcd.tmp").mkdir()
+    (tmp_path / ".other.0123abcd.tmp").mkdir()
+    mend(tmp_path, "mine")
+    assert names(tmp_path) == [".other.0123abcd.tmp"]
+
+
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_mend_after_a_kill_between_the_two_renames(tmp_path: Path, is_replaced: bool) -> None:
     """The last good state stays: the new folder if it is in place, else the old one."""

@@ -66,7 +66,7 @@ def test_a_bug_keeps_its_traceback(tracked_toy: Path) -> None:
 def test_an_interrupt_exits_130_and_marks_the_run_failed(tracked_toy: Path) -> None:
     result = invoke("--params", outcome("interrupt"))
     assert result.exit_code == 130
-    assert "--only-missing-outputs" in result.stderr
+    assert "the same command goes on" in result.stderr
     assert statuses(tracked_toy) == ["FAILED"]
 
 

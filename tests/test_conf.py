@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from dermdit_kedro.checks import parameter_types, refuse_parameters
+from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.settings import CONFIG_LOADER_ARGS, ProjectConfigLoader, project_root
 
@@ -63,7 +64,9 @@ def registered(project: Path) -> dict[str, Pipeline]:
 def test_every_parameter_is_read_and_every_value_taken(
     project: Path, registered: dict[str, Pipeline], env: str
 ) -> None:
-    refuse_parameters(loader(project, env)["parameters"], registered)
+    parameters = loader(project, env)["parameters"]
+    assert refuse_parameters(parameters, registered) is None
+    assert refuse_combinations(parameters) is None
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)

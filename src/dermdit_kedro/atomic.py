@@ -91,18 +91,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def mend(folder: Path) -> None:
+def mend(folder: Path, name: str | None = None) -> None:
     """Put right what a kill left behind in a folder that nobody is writing to.
 
     Half-written files and folders go; a folder that was being replaced comes back as it was.
 
     Args:
         folder: The folder, searched through all levels.
+        name: Look for what was left of this file or folder alone; null for all.
     """
-    leftovers = [path for path in folder.rglob(".*") if _LEFTOVER.fullmatch(path.name)]
-    for path in sorted(leftovers, key=lambda path: path.suffix != ".old"):
-        match = _LEFTOVER.fullmatch(path.name)
-        target = path.with_name(match.group(1)) if match else path
+    found = [(path, _LEFTOVER.fullmatch(path.name)) for path in folder.rglob(".*")]
+    leftovers = [(path, match.group(1)) for path, match in found if match and name in (None, match.group(1))]
+    for path, original in sorted(leftovers, key=lambda leftover: leftover[0].suffix != ".old"):
+        target = path.with_name(original)
         if path.suffix == ".old" and not target.exists():
             path.replace(target)
         elif path.is_dir():

@@ -1,5 +1,6 @@
 """`kedro run`, with errors a user can act on: one message, no traceback, exit status 1."""
 
+import errno
 import os
 import signal
 import threading
@@ -59,6 +60,9 @@ def user_message(error: BaseException, *, is_before_nodes: bool) -> str | None:
     for link in chain:
         if isinstance(link, FileNotFoundError | PermissionError) and isinstance(error, DatasetError):
             return str(error)
+    for link in chain:
+        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
+            return f"the disk is full: {link}. Free some and run the same command again; finished work is kept"
     if is_before_nodes and isinstance(error, ValueError | DatasetError | OSError):
         return str(error)
     return None
@@ -85,7 +89,7 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _interrupted() -> SystemExit:
-    click.secho("Interrupted; `kedro run --only-missing-outputs` goes on from here.", err=True, fg="red")
+    click.secho("Interrupted; the same command goes on from here.", err=True, fg="red")
     return SystemExit(128 + signal.SIGINT)
 
 

@@ -4,10 +4,13 @@ A handle names a finished folder and a fingerprint of what made it. The fingerpr
 enters the key of the jobs that read it, so a project can be moved without redoing work.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dermdit_kedro.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +18,23 @@ if TYPE_CHECKING:
 
 COMPLETE = "_complete.json"
 """Name of the completion marker inside a finished folder: a JSON object with `fingerprint`."""
+
+
+def fingerprint_weights(place: str | None) -> str | None:
+    """Tell the weights that lie at a place from others that lay there before, by names, sizes and times.
+
+    Args:
+        place: A model file or folder, the name of a model on a hub, or null.
+
+    Returns:
+        A hash, or null where nothing lies on this machine's disk under that name.
+    """
+    if place is None or not Path(place).exists():
+        return None
+    root = Path(place)
+    files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(root)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,24 @@ class ImageFolder(Folder):
         import pandas as pd
 
         return pd.read_parquet(self.path / "index.parquet")
+
+    def refuse_other_size(self, image_size: int) -> None:
+        """Refuse images that were prepared at another size than the parameter `image_size` now says.
+
+        Args:
+            image_size: Side in pixels.
+
+        Raises:
+            UserError: If an image is of another size.
+        """
+        index = self.index()
+        other = index[(index["width"] != image_size) | (index["height"] != image_size)]
+        if len(other):
+            width, height = other.iloc[0][["width", "height"]]
+            raise UserError(
+                f"image_size is {image_size}, but {len(other)} of {len(index)} images in {self.path} are not of that "
+                f"size; the first has {width} x {height} pixels. Give the same image_size to every pipeline"
+            )
 
 
 @dataclass(frozen=True)

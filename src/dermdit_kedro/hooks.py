@@ -17,6 +17,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters
+from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.terminal import print_summary
 from dermdit_kedro.tracking import measurements, plain_parameters
 
@@ -36,7 +37,9 @@ class ChecksHook:
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown or ill-typed parameters of every registered pipeline."""
         self._env = context.env
-        refuse_parameters(context.config_loader["parameters"], dict(pipelines))
+        parameters = context.config_loader["parameters"]
+        refuse_parameters(parameters, dict(pipelines))
+        refuse_combinations(parameters)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

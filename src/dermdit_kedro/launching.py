@@ -19,47 +19,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Literal, NoReturn
-
-from pydantic import Field, model_validator
+from typing import NoReturn
 
 from dermdit_kedro.atomic import mend, write_json
 from dermdit_kedro.child_output import first_cause, follow
 from dermdit_kedro.child_process import ERROR_FILE, WORLD_SIZE, run_child, stay_on_cpu, world
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import Job
-from dermdit_kedro.parameters import Parameters
+from dermdit_kedro.launch_config import LaunchConfig
 
 __all__ = ["LaunchConfig", "LaunchError", "LaunchInterrupted", "launch", "run_child", "world"]
 
 logger = logging.getLogger(__name__)
 
 _WORLD_VARIABLES = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
-
-
-class LaunchConfig(Parameters):
-    """How a heavy job is run; it changes the speed, never the result.
-
-    Attributes:
-        launcher: `in_process` runs one process, this one; `accelerate` runs `num_processes` others.
-        num_processes: Processes on this machine, one a GPU, or sharing the cores.
-        device: `cuda` insists on GPUs, `cpu` leaves them alone, `auto` takes them if there are any.
-        grace_s: Seconds that children get to end themselves before they are killed.
-    """
-
-    launcher: Literal["in_process", "accelerate"] = "in_process"
-    num_processes: int = Field(default=1, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    grace_s: float = Field(default=10.0, ge=0)
-
-    @model_validator(mode="after")
-    def _check_launcher(self) -> "LaunchConfig":
-        if self.launcher == "in_process" and self.num_processes > 1:
-            raise ValueError(
-                f"launcher in_process runs 1 process, got num_processes={self.num_processes}; "
-                "for several set launcher to accelerate"
-            )
-        return self
 
 
 class LaunchError(UserError):

@@ -61,6 +61,14 @@ def test_planted_copies_are_found_by_hash_and_new_images_are_not(train, copy):
     assert (others <= thresholds.hash_distance).mean() <= 0.03
 
 
+@pytest.mark.parametrize("count", [20, 50, 120, 1000])
+def test_those_that_calibrate_are_accused_no_more_often_than_allowed(count):
+    rng = np.random.default_rng(count)
+    held_out = pd.DataFrame({"relative_distance": rng.random(count), "hash_distance": rng.integers(20, 90, count)})
+    thresholds = calibrate_memorisation(held_out, false_alarm_rate=0.01)
+    assert is_memorised(held_out, thresholds).mean() <= 0.01
+
+
 def test_hash_distance_is_a_metric(train):
     distances = hash_distances(train.upright[:20], train.upright[:20])
     assert (np.diag(distances) == 0).all()

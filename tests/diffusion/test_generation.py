@@ -51,7 +51,7 @@ def autoencoder(images, manifest, work_dir):
 
 @pytest.fixture(scope="module")
 def latents(images, manifest, autoencoder, work_dir):
-    return nodes.encode_latents(images, manifest, autoencoder[0], work_dir)
+    return nodes.encode_latents(images, manifest, autoencoder[0], LaunchConfig(), work_dir)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,9 @@ def generator(latents, text_embeddings, manifest, autoencoder, text_encoder, wor
     denoiser, _ = nodes.train_denoiser(
         latents, text_embeddings, manifest, DENOISER, FLOW, _training(), 0, LaunchConfig(), work_dir
     )
-    return nodes.export_generator(denoiser, autoencoder[0], text_encoder, DENOISER, FLOW, SAMPLER, work_dir)
+    return nodes.export_generator(
+        denoiser, autoencoder[0], text_encoder, DENOISER, FLOW, SAMPLER, LaunchConfig(), work_dir
+    )
 
 
 def test_the_autoencoder_learns_and_reports(autoencoder, images):
@@ -90,9 +92,16 @@ def test_the_autoencoder_learns_and_reports(autoencoder, images):
     assert report["history"]["last_loss"] < report["history"]["first_loss"]
 
 
+def test_images_of_another_size_than_asked_for_are_refused(images, manifest, tmp_path):
+    with pytest.raises(UserError, match=r"image_size is 32, but 40 of 40 images .* has 16 x 16 pixels"):
+        nodes.train_autoencoder(images, manifest, AUTOENCODER, _training(), 32, 0, LaunchConfig(), tmp_path)
+
+
 def test_psnr_against_its_definition():
     class Off(torch.nn.Module):
         """Reconstructs every image one grey level too bright."""
+
+        device = torch.device("cpu")
 
         def encode(self, x):
             return type("Out", (), {"latent_dist": type("Posterior", (), {"mean": x})})
@@ -113,8 +122,6 @@ def test_latents_leave_test_images_out_and_have_unit_variance(latents, manifest)
 
 
 def test_the_mirrored_twin_is_the_latent_of_the_mirrored_image(latents, autoencoder, images):
-    from dermdit_kedro.dermoscopy.images import ImageStack, to_float
-
     stack, model = LatentStack(latents), load_autoencoder(autoencoder[0].path)
     with torch.no_grad():
         mean = model.encode(to_float(ImageStack(images, ["00.png"])[[0]]).flip(-1)).latent_dist.mean
@@ -146,7 +153,9 @@ def test_every_kind_of_denoiser_trains_exports_and_samples(
         latents, text_embeddings, manifest, denoiser, FLOW, _training(), 0, LaunchConfig(), tmp_path
     )
     assert np.isfinite(history["loss"]).all()
-    exported = nodes.export_generator(folder, autoencoder[0], text_encoder, denoiser, FLOW, SAMPLER, tmp_path)
+    exported = nodes.export_generator(
+        folder, autoencoder[0], text_encoder, denoiser, FLOW, SAMPLER, LaunchConfig(), tmp_path
+    )
     pipeline = DermDiTPipeline.from_pretrained(exported.path)
     pipeline.set_progress_bar_config(disable=True)
     scale = 2.0 if denoiser.conditional else 1.0

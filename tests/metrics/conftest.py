@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 
-def simulate_predictions(n=240, seeds=(0, 1), separation=1.5, harder_group=None, seed=0, test_set="phantoms_even"):
+def simulate_predictions(n=240, seeds=(0, 1), separation=1.5, harder_group=None, seed=0, test_set="phantom_even"):
     """Return predictions of an arm: equal groups, or one in which the scores tell nothing."""
     rng = np.random.default_rng(seed)
     tone = np.array(["light", "brown", "dark"])[np.arange(n) % 3]

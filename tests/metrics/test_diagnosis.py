@@ -14,7 +14,7 @@ THRESHOLDS = {0: 0.4, 1: 0.6}
 
 
 def test_values_are_means_of_the_seeds_by_scikit_learn(predictions):
-    overall = score_arm(predictions, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantoms_even"]["overall"]
+    overall = score_arm(predictions, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantom_even"]["overall"]
     parts = [(part, part["score"] >= THRESHOLDS[seed]) for seed, part in predictions.groupby("seed")]
     assert overall["auc"]["value"] == pytest.approx(np.mean([roc_auc_score(p["label"], p["score"]) for p, _ in parts]))
     assert overall["recall"]["value"] == pytest.approx(np.mean([recall_score(p["label"], d) for p, d in parts]))
@@ -27,8 +27,8 @@ def test_values_are_means_of_the_seeds_by_scikit_learn(predictions):
 def test_every_interval_holds_its_value(predictions):
     result = score_arm(predictions, THRESHOLDS, CONFIG, seed=0)
     for part in (
-        result["test_sets"]["phantoms_even"]["overall"],
-        *result["test_sets"]["phantoms_even"]["tone_group"].values(),
+        result["test_sets"]["phantom_even"]["overall"],
+        *result["test_sets"]["phantom_even"]["tone_group"].values(),
     ):
         for name in ("auc", "recall", "specificity", "precision", "f1", "f1_at_half"):
             low, high = part[name]["interval"]
@@ -45,13 +45,13 @@ def test_the_result_names_arm_label_seeds_and_thresholds(predictions):
 def test_validation_rows_are_not_measured(predictions):
     predictions.loc[predictions.index[:10], "split"] = "val"
     result = score_arm(predictions.iloc[:240], {0: 0.5}, CONFIG, seed=0)
-    assert result["test_sets"]["phantoms_even"]["overall"]["n"] == 230
+    assert result["test_sets"]["phantom_even"]["overall"]["n"] == 230
 
 
 def test_a_group_too_small_is_named_and_not_measured(predictions):
     few = predictions[(predictions["tone_group"] != "dark") | (predictions["image_id"].str.endswith(("2", "5")))]
     few = few[(few["tone_group"] != "dark") | ~few["label"]]
-    dark = score_arm(few, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantoms_even"]["tone_group"]["dark"]
+    dark = score_arm(few, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantom_even"]["tone_group"]["dark"]
     assert dark["judgeable"] is False
     assert dark["reason"].startswith("too small: 0 positive images, fewer than 10")
     assert dark["auc"] is None
@@ -61,14 +61,14 @@ def test_a_group_too_small_is_named_and_not_measured(predictions):
 
 def test_an_absent_group_is_too_small(predictions):
     light = predictions[predictions["tone_group"] == "light"]
-    groups = score_arm(light, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantoms_even"]["tone_group"]
+    groups = score_arm(light, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantom_even"]["tone_group"]
     assert groups["dark"]["n"] == 0
     assert groups["dark"]["all_positive_f1"] is None
     assert groups["light"]["judgeable"]
 
 
 def test_calling_nothing_positive_has_no_precision(predictions):
-    overall = score_arm(predictions, {0: 1.1, 1: 1.1}, CONFIG, seed=0)["test_sets"]["phantoms_even"]["overall"]
+    overall = score_arm(predictions, {0: 1.1, 1: 1.1}, CONFIG, seed=0)["test_sets"]["phantom_even"]["overall"]
     assert overall["precision"] == {"value": None, "interval": None}
     assert overall["recall"]["value"] == 0
 
@@ -77,9 +77,9 @@ def test_duplicates_widen_the_interval(make_predictions):
     alone = make_predictions(n=120)
     copies = alone.loc[alone.index.repeat(4)].reset_index(drop=True)
     copies["image_id"] += "_" + (copies.groupby(["image_id", "seed"]).cumcount()).astype(str)
-    wide = score_arm(copies, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantoms_even"]["overall"]["auc"]["interval"]
+    wide = score_arm(copies, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantom_even"]["overall"]["auc"]["interval"]
     copies["duplicate_cluster"] = copies["image_id"]
-    narrow = score_arm(copies, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantoms_even"]["overall"]["auc"]["interval"]
+    narrow = score_arm(copies, THRESHOLDS, CONFIG, seed=0)["test_sets"]["phantom_even"]["overall"]["auc"]["interval"]
     assert wide[1] - wide[0] > 1.5 * (narrow[1] - narrow[0])
 
 

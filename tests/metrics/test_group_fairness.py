@@ -19,7 +19,7 @@ CONFIG = GroupFairnessConfig(num_resamples=200)
 ONE_SEED = {0: 0.45}
 
 
-def tone(result, test_set="phantoms_even"):
+def tone(result, test_set="phantom_even"):
     return result["attributes"]["tone_group"][test_set]
 
 
@@ -87,10 +87,10 @@ def test_one_group_has_nothing_to_compare_with(make_predictions):
 def test_every_attribute_is_reported_and_unknown_people_are_in_no_group(predictions):
     result = score_groups(predictions, {0: 0.5, 1: 0.5}, CONFIG, seed=0)
     assert list(result["attributes"]) == ["tone_group", "sex", "age_band", "site"]
-    sexes = result["attributes"]["sex"]["phantoms_even"]["groups"]
+    sexes = result["attributes"]["sex"]["phantom_even"]["groups"]
     first = predictions[predictions["seed"] == 0]
     assert {name: group["n"] for name, group in sexes.items()} == dict(first["sex"].value_counts())
-    assert sum(g["n"] for g in result["attributes"]["age_band"]["phantoms_even"]["groups"].values()) == int(
+    assert sum(g["n"] for g in result["attributes"]["age_band"]["phantom_even"]["groups"].values()) == int(
         first["age_approx"].notna().sum()
     )
     json.dumps(result, allow_nan=False)

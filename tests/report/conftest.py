@@ -13,7 +13,7 @@ from dermdit_kedro.handles import Features, ImageFolder
 
 SKIN = {"light": (232, 196, 176), "brown": (176, 128, 96), "dark": (98, 66, 50)}
 ARMS = ("real", "synthetic", "real_plus_synthetic", "real_oversampled")
-TEST_SETS = ("held_out", "phantoms_even")
+TEST_SETS = ("held_out", "phantom_even")
 
 
 def value(centre: float, half: float, **more: Any) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def diagnosis_metrics(arm: str, auc: float) -> dict[str, Any]:
     }
     sets = {
         "held_out": {"overall": cell(240, 76, 0), "tone_group": held_out},
-        "phantoms_even": {"overall": cell(240, 120, -0.02), "tone_group": even},
+        "phantom_even": {"overall": cell(240, 120, -0.02), "tone_group": even},
     }
     return {"arm": arm, "label_name": "is_malignant", "seeds": [0, 1], "threshold": [0.4, 0.45], "test_sets": sets}
 
@@ -152,7 +152,7 @@ def group_fairness(arm: str, gap: float) -> dict[str, Any]:
     even = {tone: group(80, 40) for tone in SKIN}
     sexes = {"female": group(120, 40), "male": group(120, 36)}
     attributes = {
-        "tone_group": {"held_out": {"groups": small, "gaps": gaps}, "phantoms_even": {"groups": even, "gaps": gaps}},
+        "tone_group": {"held_out": {"groups": small, "gaps": gaps}, "phantom_even": {"groups": even, "gaps": gaps}},
         "sex": {"held_out": {"groups": sexes, "gaps": gaps}},
     }
     return {"arm": arm, "label_name": "is_malignant", "attributes": attributes}
@@ -209,7 +209,7 @@ def make_parts() -> dict[str, Any]:
             "melanoma": 90,
             "by_split_and_tone": by_tone,
             "by_split_and_label": {"train": {"benign": 100, "malignant": 44}},
-            "sources": {"phantoms": {"layout": "phantom", "role": "train"}, "phantoms_even": {"layout": "phantom"}},
+            "sources": {"phantoms": {"layout": "phantom", "role": "train"}, "phantom_even": {"layout": "phantom"}},
             "missing": {"age_approx": 12},
             "quarantined": {"unreadable": 1},
             "duplicates": {"clusters": 4},

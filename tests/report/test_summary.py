@@ -28,7 +28,7 @@ def test_everything_asked_for_is_there(parts: dict[str, Any]) -> None:
     assert set(summary["diagnosis"]) == set(summary["fairness"]) == {
         "real", "synthetic", "real_plus_synthetic", "real_oversampled"
     }  # fmt: skip
-    cell = summary["diagnosis"]["real"]["test_sets"]["phantoms_even"]["tone_group"]["dark"]
+    cell = summary["diagnosis"]["real"]["test_sets"]["phantom_even"]["tone_group"]["dark"]
     assert all(len(cell[measure]["interval"]) == 2 for measure in ("auc", "recall", "f1"))
     assert summary["fairness"]["real"]["attributes"]["tone_group"]["held_out"]["gaps"]["auc_gap"]["value"] == 0.2
     assert {verdict["question"] for verdict in summary["verdict"]} == {"accuracy", "fairness"}

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import create_job
-from dermdit_kedro.training.engine import ema_decay, fit, learning_rate
+from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.schedules import ema_decay, learning_rate
 
 EXAMPLES = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
 TARGETS = EXAMPLES.sum(1, keepdim=True)
@@ -81,11 +83,26 @@ def test_the_best_weights_are_those_with_the_lowest_validation_loss(tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
     config = _config(max_train_steps=10)
     job = create_job(tmp_path, "toy", "toy", config={"training": config})
-    with pytest.raises(FloatingPointError, match="Got nan at step 5"):
+    with pytest.raises(UserError, match="Got nan at step 5"):
         fit(
             job, nn.Linear(4, 1), lambda model, batch: {"loss": model(EXAMPLES).mean() * math.nan},
             num_examples=30, training=config, seed=0, what="train a toy",
         )  # fmt: skip
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path):
+    """The loss of step 9 is finite, its gradient is not: the state after step 10 would be lost for good."""
+    config = _config(max_train_steps=20, ema_decay=None)
+    job = create_job(tmp_path, "toy", "toy", config={"training": config})
+
+    def loss(model, batch):
+        value = model(EXAMPLES).square().mean()
+        cliff = (value - value.detach()).abs().sqrt()  # zero, and its slope is not a number
+        return {"loss": value + cliff if batch.step == 9 else value}
+
+    with pytest.raises(UserError, match="not after step 10"):
+        fit(job, nn.Linear(4, 1), loss, num_examples=30, training=config, seed=0, what="train a toy")
+    assert list(job.checkpoints.glob("step_*")) == []
 
 
 def test_learning_rate_against_its_closed_form():

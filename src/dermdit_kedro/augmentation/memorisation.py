@@ -144,7 +144,7 @@ def calibrate_memorisation(held_out: pd.DataFrame, false_alarm_rate: float) -> M
     rate = false_alarm_rate / 2
     hashes = np.sort(held_out["hash_distance"].to_numpy())
     return MemorisationThresholds(
-        relative_distance=float(np.quantile(held_out["relative_distance"], rate)),
+        relative_distance=float(np.quantile(held_out["relative_distance"], rate, method="lower")),
         hash_distance=int(hashes[int(rate * len(hashes))]) - 1,
     )
 

@@ -68,7 +68,7 @@ class FolderDataset(AbstractDataset[Folder, Folder]):
         if self._exists() and self.load().fingerprint == data.fingerprint:
             return
         if self._path.parent.is_dir():
-            mend(self._path.parent)
+            mend(self._path.parent, self._path.name)
         with atomic_folder(self._path) as aside:
             shutil.copytree(data.path, aside, dirs_exist_ok=True, copy_function=_link_or_copy)
 

@@ -30,7 +30,7 @@ class DataEngineeringConfig(Parameters):
     max_pixels: int = Field(default=50_000_000, ge=1)
     near_duplicate_distance: int = Field(default=16, ge=0, le=32)
     val_share: float = Field(default=0.1, ge=0, lt=1)
-    test_share: float = Field(default=0.2, ge=0, lt=1)
+    test_share: float = Field(default=0.2, gt=0, lt=1)
     resize_mode: ResizeMode = "resize"
     num_workers: int = Field(default=0, ge=0)
     skin_tone: SkinToneConfig = SkinToneConfig()

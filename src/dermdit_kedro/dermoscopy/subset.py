@@ -28,5 +28,9 @@ def keep_some(records: pd.DataFrame, max_images: int | None, seed: int) -> pd.Da
     lesions["order"] = [hashlib.sha256(f"{seed}/{name}".encode()).hexdigest() for name in lesions.index]
     strata = lesions.sort_values("order").groupby("label")["order"]
     place = ((strata.cumcount() + 0.5) / strata.transform("size")).sort_values(kind="stable")
-    fits = lesions.loc[place.index, "size"].cumsum() <= max_images
-    return records[lesion.isin(fits[fits].index)]
+    kept: list[str] = []
+    room = max_images
+    for name, size in lesions.loc[place.index, "size"].items():
+        if size <= room:
+            kept, room = [*kept, str(name)], room - size
+    return records[lesion.isin(kept)]

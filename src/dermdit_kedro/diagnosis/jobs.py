@@ -1,4 +1,7 @@
-"""Classifiers trained as jobs, one a seed, and put into one folder."""
+"""Classifiers trained as jobs, one a seed, and put into one folder.
+
+Each in one process: batch normalisation sees the batch of its own process alone, so several would learn something else.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ from dermdit_kedro.atomic import write_json
 from dermdit_kedro.diagnosis.classifier import UNTRAINED
 from dermdit_kedro.diagnosis.examples import EXAMPLE_COLUMNS, REAL, real_examples
 from dermdit_kedro.diagnosis.parameters import ClassifierConfig, ClassifierTraining
-from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder
+from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.training.parameters import TrainingConfig
@@ -41,20 +44,23 @@ def train_seeds(
         balance: Whether the loss weighs the two labels alike.
         image_size: Side of the images in pixels.
         seeds: One for each classifier.
-        launch_config: Where they run.
+        launch_config: On which device they run.
 
     Returns:
         A folder with `seed_0/`, `seed_1/`, ... in the order of `seeds`.
     """
+    for images in folders.values():
+        images.refuse_other_size(image_size)
     used = {key: folder for key, folder in folders.items() if (examples["folder"] == key).any()}
     trained = {}
     for k, seed in enumerate(seeds):
         config = {
-            "classifier": classifier, "training": training, "balance": balance, "image_size": image_size, "seed": seed
+            "classifier": classifier, "training": training, "balance": balance, "image_size": image_size, "seed": seed,
+            "weights": fingerprint_weights(classifier.pretrained),
         }  # fmt: skip
         inputs: dict[str, Folder | pd.DataFrame] = {**used, "examples": examples}
         job = create_job(work_dir, f"{name}.seed_{k}", "dermdit_kedro.diagnosis.train", config=config, inputs=inputs)
-        launch(job, launch_config)
+        launch(job, launch_config.alone())
         trained[f"seed_{k}"] = job.handle(ModelFolder)
     together = create_job(work_dir, name, "dermdit_kedro.diagnosis.train:seeds", config={}, inputs=trained)
     if not together.is_complete:

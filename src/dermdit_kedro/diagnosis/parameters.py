@@ -82,6 +82,7 @@ class ClassifierTraining(Parameters):
             lr_scheduler=self.lr_scheduler,
             mixed_precision=self.mixed_precision,
             checkpointing_steps=self.checkpointing_steps,
+            log_steps=math.gcd(20, self.checkpointing_steps),
             validation_steps=max(1, steps // self.num_validations),
         )
 

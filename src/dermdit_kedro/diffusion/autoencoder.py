@@ -100,9 +100,10 @@ def reconstruction_psnr(autoencoder: Any, images: Tensor) -> Tensor:
     Returns:
         PSNR in dB, float (n,), on the 8-bit range: 10 log10(255^2 / MSE).
     """
-    reconstruction = autoencoder.decode(autoencoder.encode(to_float(images)).latent_dist.mean).sample
-    error = ((reconstruction.clamp(-1, 1) - to_float(images)) * 127.5).square().flatten(1).mean(1)
-    return 10 * torch.log10(255.0**2 / error.clamp_min(1e-10))
+    pixels = to_float(images).to(autoencoder.device)
+    reconstruction = autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample
+    error = ((reconstruction.clamp(-1, 1) - pixels) * 127.5).square().flatten(1).mean(1)
+    return (10 * torch.log10(255.0**2 / error.clamp_min(1e-10))).cpu()
 
 
 def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: ImageStack) -> Any:
@@ -127,8 +128,7 @@ def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: Ima
 
     def validate(model: Any) -> dict[str, float]:
         some = held_out[list(range(min(len(held_out), 64)))]
-        psnr = float(reconstruction_psnr(model.autoencoder.to("cpu"), some).mean())
-        return {"loss": -psnr, "psnr": psnr}
+        return {"psnr": float(reconstruction_psnr(model.autoencoder, some).mean())}
 
     fit(
         job, model, loss, num_examples=len(train), training=training, seed=seed, what="train the autoencoder",

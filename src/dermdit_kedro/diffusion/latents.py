@@ -79,8 +79,10 @@ def main(job: Job) -> None:
     Args:
         job: Inputs `images`, `autoencoder` and table `examples` (image_id, file).
     """
+    from accelerate import PartialState
+
     autoencoder: Any = load_autoencoder(job.input("autoencoder", ModelFolder).path)
-    autoencoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    autoencoder.to(PartialState().device)
     examples = job.table("examples")
     stack = ImageStack(job.input("images", ImageFolder), list(examples["file"]))
     progress = Progress("encode latents", len(stack))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermdit_kedro.handles import Features, Folder, ImageFolder, ModelFolder
+from dermdit_kedro.handles import Features, Folder, ImageFolder, ModelFolder, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.metrics.parameters import ExtractorConfig
@@ -36,6 +36,7 @@ def extract_features(
     inputs: dict[str, Folder | pd.DataFrame] = {"images": images, "files": files.reset_index(drop=True)}
     if inception is not None:
         inputs["inception"] = inception
-    job = create_job(work_dir, name, "dermdit_kedro.metrics.features", config={"extractor": extractor}, inputs=inputs)
+    config = {"extractor": extractor, "weights": fingerprint_weights(extractor.weights)}
+    job = create_job(work_dir, name, "dermdit_kedro.metrics.features", config=config, inputs=inputs)
     launch(job, launch_config)
     return job.handle(Features)

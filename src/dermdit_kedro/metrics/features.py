@@ -187,9 +187,9 @@ def main(job: Job) -> None:
     model = job.input("inception", ModelFolder) if job.has_input("inception") else None
     extractor = build_extractor(job.config("extractor", ExtractorConfig), model)
     stack = ImageStack(job.input("images", ImageFolder), list(files["file"]))
-    share = torch.arange(state.process_index, len(files), state.num_processes)
+    share = torch.arange(len(files))[state.process_index :: state.num_processes]
     progress, parts = Progress(f"extract {extractor.name} features", len(share)), []
-    for rows in share.split(BATCH_SIZE):
+    for rows in share.split(BATCH_SIZE) if len(share) else ():
         parts.append(extractor(stack[rows]).numpy())
         progress.advance(len(rows))
     if parts:

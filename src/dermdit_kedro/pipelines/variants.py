@@ -24,6 +24,10 @@ class Variant:
         return self.prompt_set or "five_attributes"
 
 
+DEFAULT_VARIANT = "dermdit"
+"""The variant that `kedro run` trains, and whose synthetic images the arms train on."""
+
+
 def bind(function: Callable[..., Any], **names: str) -> Callable[..., Any]:
     """Bind a node function to a variant or an arm; it keeps its own name and its annotations, which Kedro reads.
 

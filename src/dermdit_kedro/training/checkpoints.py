@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dermdit_kedro.atomic import atomic_file, atomic_folder
+from dermdit_kedro.errors import UserError
 
 KEEP_LAST = 2
 """How many of the newest states are kept."""
@@ -68,6 +69,26 @@ def load_checkpoint(folder: Path, state: TrainingState) -> int:
         for name, value in load_file(newest / "ema.safetensors").items():
             state.ema[name].copy_(value)
     return int(json.loads((newest / "state.json").read_text())["step"])
+
+
+def refuse_infinite(module: nn.Module, what: str, step: int, folder: Path) -> None:
+    """Refuse weights that are not numbers any more; asked before each state is written.
+
+    Args:
+        module: What is trained.
+        what: Name of the training.
+        step: Optimizer steps done.
+        folder: Where the earlier states lie.
+
+    Raises:
+        UserError: If a weight is infinite or not a number.
+    """
+    weights = [parameter.detach() for parameter in module.parameters()]
+    if not bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
+        raise UserError(
+            f"{what}: weights must be finite. They are not after step {step}; the last good state is kept in {folder}. "
+            "Lower learning_rate or max_grad_norm"
+        )
 
 
 def save_module(file: Path, module: nn.Module) -> None:

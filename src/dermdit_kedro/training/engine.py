@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dermdit_kedro.atomic import write_json
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
 from dermdit_kedro.seeds import stable_seed
@@ -21,10 +22,12 @@ from dermdit_kedro.training.checkpoints import (
     TrainingState,
     load_checkpoint,
     load_module,
+    refuse_infinite,
     save_checkpoint,
     save_module,
 )
 from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.schedules import ema_decay, learning_rate
 from dermdit_kedro.training.streams import Batch
 
 Loss = Callable[[Any, Batch], Mapping[str, Tensor]]
@@ -43,37 +46,6 @@ class _LossModule(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the named losses of one batch."""
         return dict(self._loss(self.model, batch))
-
-
-def learning_rate(training: TrainingConfig, step: int) -> float:
-    """Return the learning rate of one step: linear warm-up, then constant or cosine to zero.
-
-    Args:
-        training: The schedule.
-        step: Optimizer step, from 0.
-
-    Returns:
-        The learning rate, at most `training.learning_rate`.
-    """
-    if step < training.lr_warmup_steps:
-        return training.learning_rate * (step + 1) / training.lr_warmup_steps
-    if training.lr_scheduler == "constant":
-        return training.learning_rate
-    span = max(training.max_train_steps - training.lr_warmup_steps, 1)
-    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - training.lr_warmup_steps) / span))
-
-
-def ema_decay(decay: float, step: int) -> float:
-    """Return the decay after `step` finished steps, warmed up as (1 + step) / (10 + step).
-
-    Args:
-        decay: The final decay, in [0, 1).
-        step: Finished optimizer steps, from 1.
-
-    Returns:
-        The smaller of the two.
-    """
-    return min(decay, (1 + step) / (10 + step))
 
 
 class Trainer:
@@ -117,8 +89,8 @@ class Trainer:
             done = step + 1
             is_last = done == training.max_train_steps
             note = self._log(done) if done % training.log_steps == 0 or is_last else ""
-            due = training.validation_steps is not None and done % training.validation_steps == 0
-            if validate is not None and (due or is_last):
+            is_due = training.validation_steps is not None and done % training.validation_steps == 0
+            if validate is not None and (is_due or is_last):
                 self._validate(done, validate, keep_best)
             if done % training.checkpointing_steps == 0 and not is_last:
                 self._checkpoint(done)
@@ -162,7 +134,7 @@ class Trainer:
         means = {k: float(self.accelerator.reduce(v / count, reduction="mean")) for k, v in self._sums.items()}
         self._sums = {}
         if not math.isfinite(means["loss"]):
-            raise FloatingPointError(
+            raise UserError(
                 f"{self.what}: the loss must be finite. Got {means['loss']} at step {done}; the last good state is "
                 f"kept in {self.job.checkpoints}. Lower learning_rate or max_grad_norm"
             )
@@ -191,6 +163,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _checkpoint(self, done: int) -> None:
+        refuse_infinite(self.model, self.what, done, self.job.checkpoints)
         if self.accelerator.is_main_process:
             save_checkpoint(self.job.checkpoints, self.state, done)
         self.accelerator.wait_for_everyone()
@@ -238,10 +211,11 @@ def fit(
         The model in eval mode on the CPU: with the best weights, else the moving average, else the last.
 
     Raises:
-        FloatingPointError: If the loss is not finite; names the step and keeps the last good state.
+        UserError: If the loss or a weight is not finite; names the step and keeps the last good state.
     """
     trainer = Trainer(job, model, loss, num_examples, training, seed, what)
     trainer.run(validate, keep_best)
+    refuse_infinite(model, what, training.max_train_steps, job.checkpoints)
     trainer.accelerator.wait_for_everyone()
     trainer.use_average()
     if keep_best:

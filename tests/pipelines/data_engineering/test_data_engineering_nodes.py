@@ -35,7 +35,7 @@ def phantoms() -> dict[str, Any]:
     even = {"tone_shares": {"light": 0.34, "brown": 0.33, "dark": 0.33}, "num_images": 12, "seed": 1, "role": "test"}
     return {
         "phantoms": open_source("phantoms", entry | {"role": "train"}),
-        "phantoms_even": open_source("phantoms_even", entry | even),
+        "phantom_even": open_source("phantom_even", entry | even),
         "again": open_source("again", entry | {"role": "test", "num_images": 4}),
     }
 

@@ -48,7 +48,7 @@ def run(data, tmp_path_factory):
     drafts = generate_prompts(manifest, images, instructions, PROMPT_SET, LAUNCH, work_dir)
     text_encoder = train_text_encoder(drafts, images, manifest, TINY, TRAINING, 0, LAUNCH, work_dir)
     prompts, report = audit_prompts(drafts, manifest, text_encoder, PROMPT_SET)
-    embeddings = encode_prompts(prompts, text_encoder, work_dir)
+    embeddings = encode_prompts(prompts, text_encoder, LaunchConfig(), work_dir)
     return {"drafts": drafts, "text_encoder": text_encoder, "prompts": prompts, "report": report,
             "embeddings": embeddings, "work_dir": work_dir, "instructions": instructions}  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_a_second_run_finds_every_job_done(run, data, monkeypatch):
     pd.testing.assert_frame_equal(again, run["drafts"])
     text_encoder = train_text_encoder(again, images, manifest, TINY, TRAINING, 0, LAUNCH, run["work_dir"])
     assert text_encoder == run["text_encoder"]
-    assert encode_prompts(run["prompts"], text_encoder, run["work_dir"]) == run["embeddings"]
+    assert encode_prompts(run["prompts"], text_encoder, LaunchConfig(), run["work_dir"]) == run["embeddings"]
 
 
 def test_the_text_encoder_never_sees_a_row_outside_the_training_split(run, data):

@@ -163,6 +163,8 @@ def score_images(
     """
     from dermdit_kedro.metrics.agreement import tone_agreement
 
+    for folder in (images, synthetic_images):
+        folder.refuse_other_size(image_size)
     general = _distances(train_features, held_out_features, synthetic_features, image_quality, seed)
     finetuned = _distances(
         finetuned_train_features, finetuned_held_out_features, finetuned_features, image_quality, seed

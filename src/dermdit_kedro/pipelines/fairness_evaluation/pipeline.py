@@ -19,10 +19,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
     train_classifier,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
-from dermdit_kedro.pipelines.variants import Variant, bind
-
-DEFAULT_VARIANT = "dermdit"
-"""Whose synthetic images the arms train on."""
+from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, Variant, bind
 
 JUDGE = "real"
 """The arm whose classifiers say what label a synthetic image shows."""

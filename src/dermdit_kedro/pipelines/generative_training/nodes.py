@@ -8,13 +8,10 @@ import pandas as pd
 
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings
+from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.training.parameters import TrainingConfig
-
-IN_PROCESS = LaunchConfig()
-"""For jobs that one process does alone."""
 
 
 def _rows_to_learn_from(manifest: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:
@@ -57,12 +54,14 @@ def train_autoencoder(
     Returns:
         The autoencoder's folder, and its report: scaling factor, PSNR on held-out images per tone group.
     """
+    images.refuse_other_size(image_size)
     job = create_job(
         work_dir,
         "train_autoencoder",
         "dermdit_kedro.diffusion.autoencoder",
         config={
-            "autoencoder": autoencoder, "training": autoencoder_training, "image_size": image_size, "seed": seed
+            "autoencoder": autoencoder, "training": autoencoder_training, "image_size": image_size, "seed": seed,
+            "weights": fingerprint_weights(autoencoder.pretrained),
         },
         inputs={"images": images, "examples": _rows_to_learn_from(manifest, images)[["file", "split", "tone_group"]]},
     )  # fmt: skip
@@ -72,7 +71,11 @@ def train_autoencoder(
 
 
 def encode_latents(
-    images: ImageFolder, manifest: pd.DataFrame, autoencoder_folder: ModelFolder, work_dir: Path
+    images: ImageFolder,
+    manifest: pd.DataFrame,
+    autoencoder_folder: ModelFolder,
+    launch_config: LaunchConfig,
+    work_dir: Path,
 ) -> Latents:
     """Encode the train and val images once, as they are and mirrored.
 
@@ -80,6 +83,7 @@ def encode_latents(
         images: Prepared images.
         manifest: Their manifest.
         autoencoder_folder: The autoencoder.
+        launch_config: On which device it runs.
         work_dir: The folder of all work folders.
 
     Returns:
@@ -95,7 +99,7 @@ def encode_latents(
             "examples": _rows_to_learn_from(manifest, images)[["image_id", "file"]],
         },
     )  # fmt: skip
-    launch(job, IN_PROCESS)
+    launch(job, launch_config.alone())
     return job.handle(Latents)
 
 
@@ -162,6 +166,7 @@ def export_generator(
     denoiser: DenoiserConfig,
     objective: ObjectiveConfig,
     sampler: SamplerConfig,
+    launch_config: LaunchConfig,
     work_dir: Path,
 ) -> ModelFolder:
     """Put everything that sampling needs into one folder.
@@ -173,6 +178,7 @@ def export_generator(
         denoiser: Architecture of the denoiser.
         objective: What it learned; fixes the scheduler's noise schedule.
         sampler: The scheduler by name.
+        launch_config: On which device it runs.
         work_dir: The folder of all work folders.
 
     Returns:
@@ -187,7 +193,7 @@ def export_generator(
             "denoiser": denoiser_folder, "autoencoder": autoencoder_folder, "text_encoder": text_encoder_folder
         },
     )  # fmt: skip
-    launch(job, IN_PROCESS)
+    launch(job, launch_config.alone())
     return job.handle(ModelFolder)
 
 

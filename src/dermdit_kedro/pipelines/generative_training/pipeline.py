@@ -40,7 +40,13 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
         ),
         Node(
             encode_latents,
-            {"images": "images", "manifest": "manifest", "autoencoder_folder": "autoencoder", "work_dir": "work_dir"},
+            {
+                "images": "images",
+                "manifest": "manifest",
+                "autoencoder_folder": "autoencoder",
+                "launch_config": "params:launch",
+                "work_dir": "work_dir",
+            },
             "latents",
             name="encode_latents",
         ),
@@ -78,6 +84,7 @@ def _variant(variant: Variant) -> Pipeline:
                     "denoiser": f"params:{name}.denoiser",
                     "objective": "params:objective",
                     "sampler": "params:sampler",
+                    "launch_config": "params:launch",
                     "work_dir": "work_dir",
                 },
                 f"{name}.generator",

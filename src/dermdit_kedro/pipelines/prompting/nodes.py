@@ -1,21 +1,18 @@
 """Nodes of prompting: instructions and audit here, captions, training and encoding as jobs."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder, TextEmbeddings
+from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder, TextEmbeddings, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, PromptSetConfig, TextEncoderConfig, TextEncoderTraining
 
 ENCODING_BATCH = 64
 """Prompts encoded at once; speed alone."""
-IN_PROCESS = LaunchConfig()
-"""For jobs that one process does alone."""
 
 
 def write_instructions(manifest: pd.DataFrame, prompt_set: PromptSetConfig) -> pd.DataFrame:
@@ -66,11 +63,11 @@ def generate_prompts(
         config={
             "attributes": list(prompt_set.attributes),
             "captioner": captioner,
-            "model_content": _local_content(captioner.model),
+            "weights": fingerprint_weights(captioner.model),
         },
         inputs={"requests": requests, **({"images": images} if looks else {})},
     )
-    launch(job, launch_config if captioner.backend != "template" else IN_PROCESS)
+    launch(job, launch_config if captioner.backend != "template" else launch_config.alone())
     return pd.read_parquet(job.handle(Folder).path / "drafts.parquet")
 
 
@@ -102,7 +99,10 @@ def train_text_encoder(
     Raises:
         UserError: If there is no training row.
     """
-    config: dict[str, Any] = {"text_encoder": text_encoder, "model_content": _local_content(text_encoder.pretrained)}
+    config: dict[str, Any] = {
+        "text_encoder": text_encoder,
+        "weights": fingerprint_weights(text_encoder.pretrained),
+    }
     inputs: dict[str, ImageFolder | pd.DataFrame] = {}
     if text_encoder.pretrained is None:
         train = manifest.loc[manifest["split"] == "train", ["image_id"]]
@@ -112,7 +112,7 @@ def train_text_encoder(
         config |= {"training": text_encoder_training, "seed": seed}
         inputs = {"images": images, "pairs": pairs}
     job = create_job(work_dir, "train_text_encoder", "dermdit_kedro.prompts.text_encoder", config=config, inputs=inputs)
-    launch(job, launch_config if text_encoder.pretrained is None else IN_PROCESS)
+    launch(job, launch_config if text_encoder.pretrained is None else launch_config.alone())
     return job.handle(ModelFolder)
 
 
@@ -136,12 +136,15 @@ def audit_prompts(
     return audit.audit_prompts(drafts, manifest, load_tokenizer(text_encoder_folder.path), prompt_set.attributes)
 
 
-def encode_prompts(prompts: pd.DataFrame, text_encoder_folder: ModelFolder, work_dir: Path) -> TextEmbeddings:
+def encode_prompts(
+    prompts: pd.DataFrame, text_encoder_folder: ModelFolder, launch_config: LaunchConfig, work_dir: Path
+) -> TextEmbeddings:
     """Encode each unique prompt once, the null prompt first.
 
     Args:
         prompts: The audited prompts.
         text_encoder_folder: The text encoder.
+        launch_config: On which device it runs.
         work_dir: The folder of all work folders.
 
     Returns:
@@ -155,7 +158,7 @@ def encode_prompts(prompts: pd.DataFrame, text_encoder_folder: ModelFolder, work
         inputs={"text_encoder": text_encoder_folder, "prompts": prompts[["image_id", "prompt"]]},
         speed={"batch_size": ENCODING_BATCH},
     )
-    launch(job, IN_PROCESS)
+    launch(job, launch_config.alone())
     return job.handle(TextEmbeddings)
 
 
@@ -169,12 +172,3 @@ def _with_files(rows: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:
             f"{missing.iloc[0]!r}. Run `kedro run --pipeline data_engineering` again"
         )
     return joined
-
-
-def _local_content(model: str | None) -> str | None:
-    """Fingerprint a local model folder, so that other weights in the same place are another job; null for a hub id."""
-    if model is None or not Path(model).is_dir():
-        return None
-    files = sorted(file for file in Path(model).rglob("*") if file.is_file())
-    lines = [f"{file.relative_to(model)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

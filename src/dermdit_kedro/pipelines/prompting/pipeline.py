@@ -78,7 +78,12 @@ def _prompt_set(name: str) -> Pipeline:
             ),
             Node(
                 encode_prompts,
-                {"prompts": f"{name}.prompts", "work_dir": "work_dir", **encoder},
+                {
+                    "prompts": f"{name}.prompts",
+                    "launch_config": "params:launch",
+                    "work_dir": "work_dir",
+                    **encoder,
+                },
                 f"{name}.text_embeddings",
                 name="encode_prompts",
                 namespace=name,
