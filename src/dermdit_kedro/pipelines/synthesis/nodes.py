@@ -1,6 +1,7 @@
 """Nodes of synthesis: the plan here, sampling, features and classifier as jobs, then the screens."""
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 from dermdit_kedro.prompts.parameters import PromptSetConfig
 from dermdit_kedro.seeds import stable_seed
+
+logger = logging.getLogger(__name__)
 
 
 def extract_train_features(
@@ -106,12 +109,17 @@ def plan_synthesis(
     Returns:
         The plan, and the groups too small to plan for.
     """
-    from dermdit_kedro.augmentation.plan import plan_balanced, plan_unconditional, training_records
+    from dermdit_kedro.augmentation.plan import group_name, plan_balanced, plan_unconditional, training_records
 
     if prompt_set is None:
         plan = plan_unconditional(synthesis.num_unconditional_images or synthesis.num_images, seed)
     else:
         plan = plan_balanced(training_records(manifest, prompts), synthesis, prompt_set.attributes, seed)
+    for left_out in plan.unsupported_groups:
+        logger.warning(
+            "not planned for: %s; %d training images show it, synthesis.min_train_images asks for %d",
+            group_name(left_out["group"]).replace("_", " "), left_out["n_train"], left_out["min_train_images"],
+        )  # fmt: skip
     return plan.rows, {"unsupported_groups": plan.unsupported_groups}
 
 
