@@ -1,9 +1,11 @@
 """Draw a finished run's synthetic images by what was asked for.
 
-`uv run python docs/images/make_samples.py [data folder] [png]`. One row a diagnosis and estimated tone: six held-out
-real images, then twelve synthetic ones, unscreened, in the order of the plan.
+`uv run python docs/images/make_samples.py [data folder] [png]`. One row per diagnosis and estimated tone: on phantoms six
+real images of the test splits, then twelve synthetic ones; on patients' images eighteen synthetic ones and no real one,
+for the picture is published. Synthetic images are unscreened, in the order of the plan.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,11 +13,15 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.images import contact_sheet, read_rgb
 
+COLUMNS = 18
+
 
 def main(data: Path, target: Path) -> None:
     """Write the picture."""
     manifest = pd.read_parquet(data / "03_primary" / "manifest.parquet")
     plan = pd.read_parquet(data / "05_model_input" / "dermdit" / "plan.parquet")
+    kind = json.loads((data / "08_reporting" / "summary.json").read_text())["data"]["kind"]
+    num_real = 6 if kind == "phantoms" else 0
     images = []
     for (is_malignant, tone), rows in plan.groupby(["requested_is_malignant", "requested_tone_group"]):
         real = manifest[
@@ -23,11 +29,12 @@ def main(data: Path, target: Path) -> None:
             & (manifest["is_malignant"] == is_malignant)
             & (manifest["tone_group"] == tone)
         ]
-        images += [read_rgb(data / "03_primary" / "images" / f"{name}.png") for name in real["image_id"].head(6)]
+        names = real["image_id"].head(num_real)
+        images += [read_rgb(data / "03_primary" / "images" / f"{name}.png") for name in names]
         drawn = data / "07_model_output" / "dermdit" / "images"
-        images += [read_rgb(drawn / f"{name}.png") for name in rows["sample_id"].head(12)]
+        images += [read_rgb(drawn / f"{name}.png") for name in rows["sample_id"].head(COLUMNS - num_real)]
     target.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(images, 18, 72).save(target)
+    contact_sheet(images, COLUMNS, 72).save(target)
 
 
 if __name__ == "__main__":
