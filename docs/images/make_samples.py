@@ -1,8 +1,8 @@
 """Draw a finished run's synthetic images by what was asked for.
 
-`uv run python docs/images/make_samples.py [data folder] [png]`. One row per diagnosis and estimated tone: on phantoms six
-real images of the test splits, then twelve synthetic ones; on patients' images eighteen synthetic ones and no real one,
-for the picture is published. Synthetic images are unscreened, in the order of the plan.
+`uv run python docs/images/make_samples.py [data folder] [png]`. One row per diagnosis and estimated tone: on phantoms
+six real images of the test splits, then twelve synthetic ones; on patients' images eighteen synthetic ones and no real
+one, for the picture is published. Synthetic images are unscreened, in the order of the plan.
 """
 
 import json
