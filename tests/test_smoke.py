@@ -97,8 +97,9 @@ def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
 
 
 def test_kedro_viz_shows_layers_and_previews(finished: Path) -> None:
-    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews", "--env", "test"]
-    done = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews"]
+    environment = {**os.environ, "KEDRO_ENV": "test"}
+    done = subprocess.run(command, cwd=finished, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     graphs = {file.name: json.loads(file.read_text()) for file in (finished / "build/api/pipelines").iterdir()}
     assert {*PIPELINES, "__default__", "table1", "table2"} <= set(graphs)
