@@ -66,3 +66,11 @@ def test_second_row_of_an_image_id_is_set_aside(source: Source) -> None:
 def test_number_of_threads_changes_nothing(source: Source) -> None:
     one, four = (inspect_records({"ham": source}, source.records(), 10**6, n)[0] for n in (1, 4))
     pd.testing.assert_frame_equal(one, four)
+
+
+def test_an_image_that_the_archive_lists_as_a_duplicate_is_set_aside(source: Source) -> None:
+    records = source.records().iloc[3:].assign(listed_duplicate_of=[None, "ham/ISIC_04"])
+    records["listed_duplicate_of"] = records["listed_duplicate_of"].astype("str").where([False, True])
+    whole, quarantined = look(source, records)
+    assert whole["image_id"].tolist() == ["ham/ISIC_04"]
+    assert quarantined == {"ham/ISIC_05": "listed_duplicate"}

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
     DUPLICATE_ID = "duplicate_id"
+    LISTED_DUPLICATE = "listed_duplicate"
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,17 @@ def inspect_records(
 
     Args:
         sources: The sources by name.
-        records: Harmonised records; of an image id that occurs twice the first counts.
+        records: Harmonised records; of an image id that occurs twice the first counts, and one that a list of the
+            archive calls a duplicate is not looked at.
         max_pixels: Bound on width x height.
         num_workers: Threads; 0 uses every core.
 
     Returns:
         The records of whole images with sha256, phash, width and height; and the quarantine.
     """
+    listed = records["listed_duplicate_of"].notna()
+    records, named = records[~listed], records.loc[listed].assign(reason=str(Reason.LISTED_DUPLICATE))
+    named["detail"] = "the archive lists it as a duplicate of " + named["listed_duplicate_of"]
     repeated = records["image_id"].duplicated()
     once: Sequence[tuple[str, str]] = list(records.loc[~repeated, ["source", "file"]].itertuples(index=False))
 
@@ -90,7 +95,7 @@ def inspect_records(
     joined = pd.concat([records[~repeated].reset_index(drop=True), findings], axis=1)
     is_whole = joined["reason"].isna()
     twice = records[repeated].assign(reason=str(Reason.DUPLICATE_ID), detail="an earlier row has the same image id")
-    bad = pd.concat([joined[~is_whole], twice], ignore_index=True)
+    bad = pd.concat([joined[~is_whole], twice, named], ignore_index=True)
     bad["reason"] = bad["reason"].astype("str")
     whole = joined[is_whole].drop(columns=["reason", "detail"]).reset_index(drop=True)
     whole = whole.astype({"width": "Int64", "height": "Int64", "sha256": "str", "phash": "str"})

@@ -97,8 +97,13 @@ _ADDED: Final = {
     "tone_group", "tone_source", "ita_degrees", "ita_iqr", "split", "duplicate_cluster", "sha256", "width", "height"
 }  # fmt: skip
 
-RECORD_DTYPES: Final = {name: dtype for name, dtype in MANIFEST_DTYPES.items() if name not in _ADDED}
-"""Columns and dtypes of the harmonised records: the manifest's, less those measured or decided."""
+RECORD_DTYPES: Final = {
+    **{name: dtype for name, dtype in MANIFEST_DTYPES.items() if name not in _ADDED},
+    "expert_tone_group": "str",
+    "listed_duplicate_of": "str",
+}
+"""Columns and dtypes of the harmonised records: the manifest's, less those measured or decided; a tone group that
+experts gave without a Fitzpatrick type, and the image that a list of the archive says this one repeats."""
 
 QUARANTINE_COLUMNS: Final = ("source", "file", "image_id", "reason", "detail")
 
@@ -107,6 +112,7 @@ _VALUES: Final[dict[str, pa.Check]] = {
     "modality": pa.Check.isin(MODALITIES),
     "fitzpatrick_skin_type": pa.Check.in_range(1, 6),
     "tone_group": pa.Check.isin((*TONE_GROUPS, UNKNOWN_TONE)),
+    "expert_tone_group": pa.Check.isin(TONE_GROUPS),
     "tone_source": pa.Check.isin(TONE_SOURCES),
     "ita_degrees": pa.Check.in_range(-180, 180),
     "ita_iqr": pa.Check.ge(0),
@@ -131,6 +137,8 @@ _NULLABLE: Final = {
     "sex",
     "age_approx",
     "site",
+    "expert_tone_group",
+    "listed_duplicate_of",
 }
 
 
@@ -205,17 +213,18 @@ def label_diagnoses(diagnosis: pd.Series, akiec_is_malignant: bool = True) -> pd
     return pd.DataFrame({"is_malignant": malignant, "is_melanoma": melanoma})
 
 
-def settle_tones(skin_type: pd.Series, measured: pd.Series) -> pd.DataFrame:
-    """Choose the tone group: an expert's Fitzpatrick skin type wins over what was measured.
+def settle_tones(skin_type: pd.Series, expert_group: pd.Series, measured: pd.Series) -> pd.DataFrame:
+    """Choose the tone group: an expert's Fitzpatrick skin type or group wins over what was measured.
 
     Args:
         skin_type: Fitzpatrick skin type, 1 to 6 or null.
+        expert_group: Tone group that an expert gave, or null; same index.
         measured: Tone group estimated from the pixels, `unknown` included; same index.
 
     Returns:
         `tone_group` and `tone_source`.
     """
-    expert = skin_type.map(TONE_OF_SKIN_TYPE)
+    expert = skin_type.map(TONE_OF_SKIN_TYPE).astype("object").fillna(expert_group)
     source = measured.map(lambda group: "none" if group == UNKNOWN_TONE else "ita").where(expert.isna(), "expert")
     return pd.DataFrame({"tone_group": expert.fillna(measured), "tone_source": source}).astype("str")
 

@@ -6,7 +6,22 @@ A layout is a function (name, role, options) -> `Source`.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dermdit_kedro.dermoscopy.layouts import ham10000, phantom
+from dermdit_kedro.dermoscopy.layouts import (
+    asan,
+    ddi,
+    derm7pt,
+    fitzpatrick17k,
+    ham10000,
+    isic_2016,
+    isic_2017,
+    isic_2018,
+    isic_2019,
+    isic_2020,
+    isic_archive,
+    mclass,
+    phantom,
+    table,
+)
 from dermdit_kedro.dermoscopy.layouts.source import Source
 from dermdit_kedro.errors import UserError
 
@@ -15,6 +30,18 @@ __all__ = ["LAYOUTS", "Source", "open_source"]
 LAYOUTS: Final[dict[str, Callable[[str, str, Mapping[str, Any]], Source]]] = {
     "phantom": phantom.open_source,
     "ham10000": ham10000.open_source,
+    "isic_2016": isic_2016.open_source,
+    "isic_2017": isic_2017.open_source,
+    "isic_2018": isic_2018.open_source,
+    "isic_2019": isic_2019.open_source,
+    "isic_2020": isic_2020.open_source,
+    "isic_archive": isic_archive.open_source,
+    "ddi": ddi.open_source,
+    "fitzpatrick17k": fitzpatrick17k.open_source,
+    "derm7pt": derm7pt.open_source,
+    "asan": asan.open_source,
+    "mclass": mclass.open_source,
+    "table": table.open_source,
 }
 """The layouts by the name that `sources` in the catalog gives them."""
 

@@ -97,7 +97,8 @@ def measure_skin_tone(
     items = list(inspected[["image_id", "source", "file"]].itertuples(index=False, name=None))
     rows = work_through(look, items, len(items), "measure skin tone", data_engineering.num_workers)
     measured = pd.DataFrame(list(rows))
-    settled = settle_tones(inspected["fitzpatrick_skin_type"].reset_index(drop=True), measured.pop("group"))
+    said = inspected[["fitzpatrick_skin_type", "expert_tone_group"]].reset_index(drop=True)
+    settled = settle_tones(said["fitzpatrick_skin_type"], said["expert_tone_group"], measured.pop("group"))
     return pd.concat([measured, settled], axis=1)
 
 

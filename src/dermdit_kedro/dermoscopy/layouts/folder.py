@@ -1,0 +1,276 @@
+"""What the layouts of folders share: a table is read by the names of its columns, an image is found by its own.
+
+A layout is a function that turns one folder into rows; `FolderSource` gives it the folder, and its rows dtypes and
+names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import pandas as pd
+
+from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below
+from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, conform, make_image_id
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.parameters import Parameters
+
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+TABLE_SUFFIXES: Final = ("", ".csv", ".tab", ".tsv", ".txt")
+
+
+class FolderOptions(Parameters):
+    """Options of every layout of a folder.
+
+    Attributes:
+        path: The folder.
+        expect: Counts the source must have.
+    """
+
+    path: Path
+    expect: Expect | None = None
+
+
+class AkiecOptions(FolderOptions):
+    """Options of a layout with a class for actinic keratosis.
+
+    Attributes:
+        akiec_is_malignant: Whether actinic keratosis (with Bowen's disease) counts as malignant.
+    """
+
+    akiec_is_malignant: bool = True
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder as an archive hands it out.
+
+    Attributes:
+        name: Name in the catalog.
+        role: train or test.
+        layout: Name of the layout.
+        origin: What the folder should hold and where it comes from, for messages.
+        options: Where it is, and the layout's own options.
+        harmonise: The layout: the source to a table with the column `name` (the image's own) and any of
+            `RECORD_DTYPES`; `file` is looked up by `name` where it is not given.
+    """
+
+    name: str
+    role: str
+    layout: str
+    origin: str
+    options: FolderOptions
+    harmonise: "Callable[[FolderSource], pd.DataFrame]"
+
+    @property
+    def expect(self) -> Expect | None:
+        """Counts it must have, if any are given."""
+        return self.options.expect
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self.options.path
+
+    def records(self) -> pd.DataFrame:
+        """Harmonise every row; a row whose image is absent stays, for the quarantine.
+
+        Returns:
+            Records, dtypes `RECORD_DTYPES`.
+
+        Raises:
+            UserError: If the folder, a table, a column or every image is missing, or a word is not one of the layout's.
+        """
+        if not self.root.is_dir():
+            raise UserError(
+                f"the folder of the source {self.name!r} is missing: {self.root}. Expected {self.origin}; "
+                "put or link it there"
+            )
+        rows = self.harmonise(self)
+        if not self.paths:
+            raise UserError(f"{self.root} holds no image ({', '.join(IMAGE_SUFFIXES)}). Expected {self.origin}")
+        if "file" not in rows:
+            rows["file"] = [self.find_image(name) for name in rows["name"]]
+        rows["image_id"] = [make_image_id(self.name, name) for name in rows["name"]]
+        return conform(rows.assign(source=self.name, role=self.role), RECORD_DTYPES)
+
+    def read_bytes(self, file: str) -> bytes:
+        """Return the bytes of one image."""
+        return read_below(self.root, file)
+
+    def option(self, name: str) -> Any:
+        """Return one of the layout's own options."""
+        return getattr(self.options, name)
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """The images below the folder: path relative to it, in lower case -> the path as it is."""
+        found = (path for path in sorted(self.root.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
+        relative = [path.relative_to(self.root).as_posix() for path in found]
+        return {path.lower(): path for path in relative}
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        """File name without ending, in lower case -> path; of several the first."""
+        return {PurePosixPath(path).stem.lower(): path for path in reversed(self.paths.values())}
+
+    def find_image(self, name: str) -> str:
+        """Find an image by its path below the folder, or by its name, with or without ending; case does not matter.
+
+        Args:
+            name: What a table calls it.
+
+        Returns:
+            Its path below the folder; where there is none, the one that a reader will miss.
+        """
+        lower = name.replace("\\", "/").lower()
+        if lower in self.paths:
+            return self.paths[lower]
+        last = PurePosixPath(lower).name
+        stem = PurePosixPath(lower).stem if PurePosixPath(lower).suffix in IMAGE_SUFFIXES else last
+        found = self._stems.get(stem) if "/" not in lower else None
+        return found or (name if PurePosixPath(lower).suffix in IMAGE_SUFFIXES else f"{name}.jpg")
+
+    def has_table(self, stems: Sequence[str]) -> bool:
+        """Say whether the folder holds a table of one of these names."""
+        return self._find_table(stems) is not None
+
+    def table(
+        self, stems: Sequence[str], columns: Sequence[str], *, header: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Read a table of the folder, with commas, semicolons or tabs; spaces are stripped, empty cells are null.
+
+        Args:
+            stems: Names the file may have, without ending; a `*` stands for anything.
+            columns: The columns it must have; others are left as they are.
+            header: Names of the columns of a table that has none.
+
+        Returns:
+            The table, every column text.
+
+        Raises:
+            UserError: If there is no such file, or it lacks a column.
+        """
+        path = self._find_table(stems)
+        if path is None:
+            raise UserError(f"{self.root} must hold the table {' or '.join(stems)} of {self.origin}")
+        return read_table(path, columns, self.origin, header)
+
+    def _find_table(self, stems: Sequence[str]) -> Path | None:
+        for stem in stems:
+            for suffix in TABLE_SUFFIXES:
+                found = sorted(path for path in self.root.rglob(f"{stem}{suffix}") if path.is_file())
+                if found:
+                    return found[0]
+        return None
+
+
+def read_table(path: Path, columns: Sequence[str], origin: str, header: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table by the names of its columns.
+
+    Args:
+        path: The file; commas, semicolons or tabs, whichever its first line has most of.
+        columns: The columns it must have.
+        origin: Where the file comes from, for messages.
+        header: Names of the columns of a table that has none.
+
+    Returns:
+        The table, every column text, stripped; an empty cell is null.
+
+    Raises:
+        UserError: If it lacks a column.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+    separator = max(",\t;", key=first.count)
+    names: dict[str, Any] = {"header": None, "names": list(header)} if header else {}
+    table = pd.read_csv(
+        path,
+        sep=separator,
+        dtype="str",
+        encoding="utf-8-sig",
+        keep_default_na=False,
+        encoding_errors="replace",
+        **names,
+    )
+    table.columns = [str(column).strip() for column in table.columns]
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise UserError(
+            f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}. See {origin}"
+        )
+    table = table.apply(lambda column: column.str.strip())
+    return table.mask(table == "")
+
+
+def translate(
+    values: pd.Series, words: Mapping[str, Any], where: str, *, unknown: Sequence[str] = ("unknown",)
+) -> pd.Series:
+    """Translate an archive's words; case does not matter, null stays null.
+
+    Args:
+        values: The archive's words.
+        words: Word in lower case -> ours.
+        where: Column and file, for messages.
+        unknown: Words in lower case that say that nothing is known.
+
+    Returns:
+        Our words, null where nothing is known.
+
+    Raises:
+        UserError: If a word is neither known nor said to be unknown.
+    """
+    lower = values.str.lower()
+    odd = lower[lower.notna() & ~lower.isin([*words, *unknown])]
+    if len(odd):
+        raise UserError(f"{where} must be one of {', '.join([*words, *unknown])}. Got {values[odd.index[0]]!r}")
+    return lower.map(dict(words))
+
+
+def one_hot(table: pd.DataFrame, classes: Sequence[str], where: str) -> pd.Series:
+    """Return the class of each row of a one-hot table.
+
+    Args:
+        table: Columns of text numbers.
+        classes: The columns of the classes.
+        where: The file, for messages.
+
+    Returns:
+        The name of the column that holds 1.
+
+    Raises:
+        UserError: If a row has not exactly one.
+    """
+    flags = table[list(classes)].apply(pd.to_numeric, errors="coerce").fillna(0) >= 0.5
+    odd = table[flags.sum(axis=1) != 1]
+    if len(odd):
+        raise UserError(f"a row of {where} must have 1 in one of {', '.join(classes)}. Got {dict(odd.iloc[0])}")
+    return flags.idxmax(axis=1)
+
+
+def opener(
+    layout: str,
+    origin: str,
+    harmonise: Callable[[FolderSource], pd.DataFrame],
+    kind: type[FolderOptions] = FolderOptions,
+) -> Callable[[str, str, Mapping[str, Any]], Source]:
+    """Make the function that opens a source of a layout; it reads the tables, so that faults are told at once.
+
+    Args:
+        layout: Its name.
+        origin: What a folder holds and where it comes from.
+        harmonise: See `FolderSource`.
+        kind: The layout's options.
+
+    Returns:
+        A function of (name, role, options).
+    """
+
+    def open_source(name: str, role: str, options: Mapping[str, Any]) -> Source:
+        source = FolderSource(name, role, layout, origin, parse_options(name, kind, options), harmonise)
+        source.records()
+        return source
+
+    return open_source

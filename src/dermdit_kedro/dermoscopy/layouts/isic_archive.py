@@ -1,0 +1,120 @@
+"""Layout `isic_archive`: what the ISIC Archive's client downloads, in the headers of three eras.
+
+The images and `metadata.csv`, whose columns are those that any row of the query has: a column that is not there says
+nothing of its rows. Diagnosis: `diagnosis_1..5` since 2024, `diagnosis` and `benign_malignant` before. Site:
+`anatom_site_1..5` and `anatom_site_special` since 2026, `anatom_site_general` before. Clinical photographs, other
+images and altered or synthetic ones are left out.
+"""
+
+from typing import Any, Final
+
+import pandas as pd
+
+from dermdit_kedro.dermoscopy.layouts import isic_words
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages
+
+ORIGIN: Final = "the ISIC Archive (`isic image download <folder>`)"
+MALIGNANCY: Final = {"benign": False, "malignant": True}
+UNCERTAIN: Final = ("indeterminate", "indeterminate/benign", "indeterminate/malignant", "unknown")
+MELANOMA: Final = "malignant melanocytic proliferations (melanoma)"
+DIAGNOSES: Final = {
+    "melanoma": Diagnosis.MELANOMA,
+    "nevus": Diagnosis.NEVUS,
+    "basal cell carcinoma": Diagnosis.BASAL_CELL_CARCINOMA,
+    "squamous cell carcinoma": Diagnosis.SQUAMOUS_CELL_CARCINOMA,
+    "actinic keratosis": Diagnosis.ACTINIC_KERATOSIS,
+    "solar or actinic keratosis": Diagnosis.ACTINIC_KERATOSIS,
+    "seborrheic keratosis": Diagnosis.BENIGN_KERATOSIS,
+    "pigmented benign keratosis": Diagnosis.BENIGN_KERATOSIS,
+    "lichenoid keratosis": Diagnosis.BENIGN_KERATOSIS,
+    "solar lentigo": Diagnosis.BENIGN_KERATOSIS,
+    "dermatofibroma": Diagnosis.DERMATOFIBROMA,
+    "vascular lesion": Diagnosis.VASCULAR_LESION,
+}
+"""Words, at any level, that are a diagnosis of ours; the vocabulary is open."""
+
+SITES: Final = {
+    **isic_words.SITES,
+    "head and neck": "head and neck",
+    "trunk": "trunk",
+    "anogenital region": "oral or genital",
+    **dict.fromkeys(("acral nos", "acral palms or soles"), "palms and soles"),
+    "oral or genital": "oral or genital",
+}
+SKIN_TYPES: Final = {roman: number for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), 1)}
+LEVELS: Final = tuple(f"diagnosis_{level}" for level in range(1, 6))
+
+
+def harmonise(source: FolderSource) -> pd.DataFrame:
+    """Return the rows of an export; see `FolderSource`."""
+    table = source.table(["metadata"], ("isic_id",))
+    table = table[_is_plain_dermoscopy(table)].reset_index(drop=True)
+    malignant = _malignancy(table, source)
+    diagnosis = _diagnosis(table)
+    melanoma = _is_melanoma(table, diagnosis, malignant)
+    return pd.DataFrame(
+        {
+            "name": table["isic_id"],
+            "modality": "dermoscopic",
+            "patient_id": table.get("patient_id"),
+            "lesion_id": table.get("lesion_id"),
+            "diagnosis": diagnosis,
+            "is_malignant": malignant,
+            "is_melanoma": melanoma,
+            "fitzpatrick_skin_type": _column(table, "fitzpatrick_skin_type")
+            .str.lower()
+            .map(SKIN_TYPES)
+            .astype("Int64"),
+            "sex": translate(_column(table, "sex"), isic_words.SEXES, f"`sex` in {source.root}"),
+            "age_approx": clean_ages(_column(table, "age_approx")),
+            "site": _site(table),
+        }
+    )
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column, or nulls where no row of the query has it."""
+    return table[name] if name in table else pd.Series(pd.NA, index=table.index, dtype="str")
+
+
+def _is_plain_dermoscopy(table: pd.DataFrame) -> pd.Series:
+    """Keep dermoscopic images that nobody altered; an image of a kind that is not said counts as dermoscopic."""
+    kind, changed = _column(table, "image_type").str.lower(), _column(table, "image_manipulation").str.lower()
+    return (kind.isna() | (kind == "dermoscopic")) & ~changed.isin(["altered", "synthetic"])
+
+
+def _malignancy(table: pd.DataFrame, source: FolderSource) -> pd.Series:
+    """Prefer the first level of the diagnosis; indeterminate is null."""
+    found = pd.Series(pd.NA, index=table.index, dtype="boolean")
+    for name in ("diagnosis_1", "benign_malignant"):
+        words = translate(_column(table, name), MALIGNANCY, f"`{name}` in {source.root}", unknown=UNCERTAIN)
+        found = found.fillna(words.astype("boolean"))
+    return found
+
+
+def _diagnosis(table: pd.DataFrame) -> pd.Series:
+    """Take the deepest level that is, or begins with, a diagnosis of ours."""
+    found: Any = pd.Series(pd.NA, index=table.index, dtype="str")
+    for name in (*reversed(LEVELS), "diagnosis"):
+        words = _column(table, name).str.lower().str.extract(r"^([^,]*)", expand=False).str.strip()
+        found = found.fillna(words.map({word: str(kind) for word, kind in DIAGNOSES.items()}))
+    is_melanoma = _column(table, "diagnosis_2").str.lower() == MELANOMA
+    return found.mask(is_melanoma.fillna(False), str(Diagnosis.MELANOMA))
+
+
+def _is_melanoma(table: pd.DataFrame, diagnosis: pd.Series, malignant: pd.Series) -> pd.Series:
+    """True by diagnosis; false where another diagnosis is known or the image is benign; else null."""
+    known = diagnosis.notna() | _column(table, "diagnosis_2").notna() | (malignant == False)  # noqa: E712  nullable
+    return (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known.fillna(False))
+
+
+def _site(table: pd.DataFrame) -> pd.Series:
+    """Prefer the special site (acral, oral, genital), then the first level, then the older column."""
+    found: Any = pd.Series(pd.NA, index=table.index, dtype="str")
+    for name in ("anatom_site_special", "anatom_site_1", "anatom_site_general"):
+        found = found.fillna(_column(table, name).str.lower().map(SITES))
+    return found
+
+
+open_source = opener("isic_archive", ORIGIN, harmonise)
