@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from dermdit_kedro.dermoscopy.layouts import open_source
+from dermdit_kedro.dermoscopy.linking import link_images
 from dermdit_kedro.dermoscopy.records import RECORDS_SCHEMA
+from dermdit_kedro.dermoscopy.splits import assign_splits, check_splits
 
 METADATA = Path(__file__).resolve().parents[2] / "data" / "01_raw" / "metadata"
 ASAN = {
@@ -106,10 +108,42 @@ def test_the_lists_of_mclass_through_the_table_layout(read: Any, file: str) -> N
     assert (len(records), records["is_melanoma"].sum()) == (100, 20)
 
 
-def test_ham10000_lies_within_isic_2019(read: Any) -> None:
-    shared = METADATA.parent / "ham10000" / "HAM10000_metadata"
-    if not shared.is_file():
-        pytest.skip(f"HAM10000 is not in {shared.parent}")
-    ham = set(pd.read_csv(shared, sep=None, engine="python")["image_id"])
-    records = read("isic_2019", "ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")
-    assert len(ham & set(records["image_id"].str.removeprefix("archive/"))) == 10015
+def clusters(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Link records by what their archives call them; no two have the same pixels."""
+    rows = pd.concat(tables, ignore_index=True)
+    hashes = [f"{index:064x}" for index in range(len(rows))]
+    return rows.assign(duplicate_cluster=link_images(rows.assign(sha256=hashes, phash=hashes), 0))
+
+
+def guarded(rows: pd.DataFrame) -> int:
+    """Count the training images kept from the generator because a test source holds them too."""
+    split = assign_splits(rows.assign(tone_group="unknown"), 0.1, 0.2, 0)
+    check_splits(rows.assign(split=split, sha256=rows["image_id"]))
+    return int((split == "excluded").sum())
+
+
+def test_ham10000_is_found_in_isic_2019_and_guarded(read: Any) -> None:
+    folder = METADATA.parent / "ham10000"
+    if not (folder / "HAM10000_metadata").is_file():
+        pytest.skip(f"HAM10000 is not in {folder}")
+    train = read("isic_2019", "ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")
+    test = open_source("ham", {"layout": "ham10000", "role": "test", "path": str(folder)}).records()
+    rows = clusters(train, test)
+    shared = set(rows.loc[rows["source"] == "ham", "duplicate_cluster"])
+    by_name = set(test["image_id"].str.removeprefix("ham/")) & set(train["image_id"].str.removeprefix("archive/"))
+    assert len(by_name) == 10015
+    assert len(shared) == 7470
+    assert guarded(rows) == rows["duplicate_cluster"].isin(shared).sum() - 10015 >= 10015
+
+
+def test_mclass_is_found_in_isic_2019(read: Any) -> None:
+    train = read("isic_2019", "ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")
+    columns = {"image": "image_name", "is_melanoma": "target"}
+    test = read("table", "pbevan1_MClassD.csv", table="pbevan1_MClassD.csv", columns=columns)
+    test = test.assign(source="mclass", role="test", image_id="mclass/" + test["image_id"].str.removeprefix("archive/"))
+    rows = clusters(train, test)
+    found = rows.loc[rows["source"] == "mclass", "duplicate_cluster"].isin(
+        rows.loc[rows["source"] == "archive", "duplicate_cluster"]
+    )
+    assert found.sum() == 95
+    assert guarded(rows) >= 95

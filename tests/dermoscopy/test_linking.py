@@ -66,6 +66,19 @@ def test_equal_bytes_and_near_hashes_link_across_sources() -> None:
     assert groups(link_images(rows, 2)) == {frozenset({0, 1}), frozenset({2}), frozenset({3}), frozenset({4})}
 
 
+def test_names_of_the_isic_archive_link_across_sources() -> None:
+    names = ["a/ISIC_0000001", "b/isic_0000001_downsampled", "b/ISIC_0000002", "c/ISIC_00000013", "d/xISIC_0000002x"]
+    assert groups(link_images(images(5, image_id=names, source=list("abbcd")), 0)) == {
+        frozenset({0, 1}), frozenset({2}), frozenset({3}), frozenset({4}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "word"), [("lesion_id", "HAM_0000001"), ("patient_id", "IP_0000001")])
+def test_ids_of_the_isic_archive_link_across_sources(column: str, word: str) -> None:
+    rows = images(3, source=list("abc"), **{column: [word, word, f"{word}x"]})
+    assert groups(link_images(rows, 0)) == {frozenset({0, 1}), frozenset({2})}
+
+
 def test_links_are_transitive() -> None:
     rows = images(3, patient_id=["p", "p", None], lesion_id=[None, "l", "l"])
     assert groups(link_images(rows, 0)) == {frozenset({0, 1, 2})}

@@ -12,6 +12,12 @@ from scipy.sparse.csgraph import connected_components
 Pairs = np.ndarray[Any, np.dtype[np.int64]]
 """Positions of linked images, int64 (n, 2)."""
 
+ISIC_NAME = r"(?i)(ISIC_\d{7})(?:_downsampled)?$"
+"""An image's name in the ISIC Archive, which its challenges, HAM10000 and MClass-D keep; 2019 has smaller copies."""
+
+ARCHIVE_ID = r"(?:HAM|BCN|MSK4|IL|IP)_\d+"
+"""Patient and lesion ids that the ISIC Archive gave once, for all data sets made from it."""
+
 NO_PAIRS: Pairs = np.empty((0, 2), dtype=np.int64)
 
 
@@ -68,8 +74,19 @@ def _share_values(images: pd.DataFrame, columns: Sequence[str]) -> Pairs:
     return np.column_stack([positions[first[codes]], positions])
 
 
+def _archive_ids(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what the ISIC Archive calls each row's image, lesion and patient; null where it is not the Archive's."""
+    ids = {"isic_name": rows["image_id"].astype("str").str.extract(ISIC_NAME, expand=False).str.upper()}
+    for column in ("lesion_id", "patient_id"):
+        values = rows[column].astype("str")
+        ids[f"archive_{column}"] = values.where(values.str.fullmatch(ARCHIVE_ID).fillna(False).astype(bool))
+    return pd.DataFrame(ids)
+
+
 def link_images(images: pd.DataFrame, max_distance: int) -> pd.Series:
-    """Join images that share patient, lesion (within a source), bytes or perceptual hash.
+    """Join images that share patient, lesion, bytes, perceptual hash or name in the ISIC Archive.
+
+    Patient and lesion ids are compared within a source, those of the ISIC Archive across sources too.
 
     Args:
         images: source, patient_id, lesion_id, sha256, phash, image_id.
@@ -79,9 +96,10 @@ def link_images(images: pd.DataFrame, max_distance: int) -> pd.Series:
         A cluster name for each row; it depends on the members alone, not on the order of the rows.
     """
     rows = images.reset_index(drop=True)
-    shared = [
-        _share_values(rows, columns) for columns in (["source", "patient_id"], ["source", "lesion_id"], ["sha256"])
-    ]
+    rows = pd.concat([rows, _archive_ids(rows)], axis=1)
+    keys = (["source", "patient_id"], ["source", "lesion_id"], ["sha256"],
+            ["isic_name"], ["archive_lesion_id"], ["archive_patient_id"])  # fmt: skip
+    shared = [_share_values(rows, columns) for columns in keys]
     first, second = np.concatenate([*shared, near_duplicates(rows["phash"], max_distance)]).T
     graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(len(rows), len(rows)))
     _, labels = connected_components(graph, directed=False)
