@@ -22,33 +22,6 @@ CACHE_BYTES = 2**30
 """Decoded images up to this size in all are kept in memory; those beyond it are decoded each time."""
 
 
-def decode_image(content: bytes, max_pixels: int) -> Image.Image:
-    """Decode an image fully, apply its EXIF orientation and convert it to 8-bit RGB.
-
-    Args:
-        content: The bytes of the file.
-        max_pixels: Bound on width x height, checked before anything is decoded.
-
-    Returns:
-        An RGB image without metadata.
-
-    Raises:
-        OverflowError: If the image is larger than the bound.
-        OSError, ValueError, SyntaxError: If the bytes are not a whole image.
-    """
-    try:
-        image: Image.Image = Image.open(io.BytesIO(content))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OverflowError(f"an image may have at most {max_pixels:,} pixels: {error}") from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise OverflowError(f"an image may have at most {max_pixels:,} pixels. Got {width} x {height}")
-    image.load()
-    rgb = ImageOps.exif_transpose(image).convert("RGB")
-    rgb.info = {}
-    return rgb
-
-
 def resize_image(image: Image.Image, size: int, mode: ResizeMode) -> Image.Image:
     """Make an image square.
 

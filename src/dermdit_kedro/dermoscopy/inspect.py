@@ -8,7 +8,7 @@ from enum import StrEnum
 import imagehash
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.images import decode_image
+from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.layouts import Source
 from dermdit_kedro.dermoscopy.parallel import work_through
 from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS

@@ -78,7 +78,7 @@ def measure_skin_tone(
     """
     import numpy as np
 
-    from dermdit_kedro.dermoscopy.images import decode_image
+    from dermdit_kedro.dermoscopy.decoding import decode_image
     from dermdit_kedro.dermoscopy.parallel import work_through
     from dermdit_kedro.dermoscopy.records import settle_tones
     from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone as measure
@@ -168,7 +168,8 @@ def prepare_images(
     Returns:
         The folder, one file `<image_id>.png` an image.
     """
-    from dermdit_kedro.dermoscopy.images import build_image_index, decode_image, resize_image, write_png
+    from dermdit_kedro.dermoscopy.decoding import decode_image
+    from dermdit_kedro.dermoscopy.images import build_image_index, resize_image, write_png
     from dermdit_kedro.dermoscopy.parallel import work_through
 
     mode = data_engineering.resize_mode

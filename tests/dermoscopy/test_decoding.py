@@ -1,0 +1,105 @@
+"""Whatever a file holds, it becomes 8-bit sRGB or is refused."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from dermdit_kedro.dermoscopy.decoding import decode_image
+
+MANY = 10**6
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
+def test_every_mode_decodes_to_rgb(mode: str) -> None:
+    kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
+    image = decode_image(encode(Image.new(mode, (6, 4)), kind), MANY)
+    assert (image.mode, image.size, image.info) == ("RGB", (6, 4), {})
+
+
+def test_exif_orientation_is_applied(noise: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = decode_image(encode(Image.new("RGB", (6, 4)), "JPEG", exif=exif), MANY)
+    assert upright.size == (4, 6)
+
+
+@pytest.mark.parametrize("content", [b"", b"text named .jpg", encode(Image.new("RGB", (64, 64)), "JPEG")[:300]])
+def test_broken_bytes_raise(content: bytes) -> None:
+    with pytest.raises((OSError, SyntaxError, ValueError)):
+        decode_image(content, MANY)
+
+
+def test_pixel_bound_is_named() -> None:
+    with pytest.raises(OverflowError, match=r"at most 23 pixels\. Got 6 x 4"):
+        decode_image(encode(Image.new("RGB", (6, 4))), 23)
+
+
+def test_decompression_bomb_is_too_large() -> None:
+    bomb = bytearray(encode(Image.new("1", (8, 8))))
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    with pytest.raises(OverflowError, match="at most"):
+        decode_image(bytes(bomb), MANY)
+
+
+def test_sixteen_bits_are_scaled_not_cut() -> None:
+    values = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    decoded = np.asarray(decode_image(encode(Image.fromarray(values)), MANY))
+    assert np.array_equal(decoded[..., 0], np.round(values / 257).astype(np.uint8))
+    assert (decoded == decoded[..., :1]).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_black(mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (200, 200, 200, 255))
+    image.paste((200, 200, 200, 0), (0, 0, 2, 4))
+    decoded = np.asarray(decode_image(encode(image.convert(mode) if mode != "P" else image.quantize(4)), MANY))
+    assert (decoded[:, :2] == 0).all()
+    assert np.abs(decoded[:, 2:].astype(int) - 200).max() <= 1
+
+
+def swap_red_and_blue(profile: bytes) -> bytes:
+    """Change the names of two primaries in the table of an ICC profile's tags."""
+    swapped = bytearray(profile)
+    for tag in range(int.from_bytes(profile[128:132], "big")):
+        place = slice(132 + 12 * tag, 136 + 12 * tag)
+        swapped[place] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(profile[place], profile[place])
+    return bytes(swapped)
+
+
+def test_a_colour_profile_is_converted() -> None:
+    image, srgb = Image.new("RGB", (4, 4), (180, 120, 90)), ImageCms.createProfile("sRGB")
+    profile = ImageCms.ImageCmsProfile(srgb).tobytes()
+    for embedded, expected in ((profile, (180, 120, 90)), (swap_red_and_blue(profile), (90, 120, 180))):
+        decoded = np.asarray(decode_image(encode(image, icc_profile=embedded), MANY)).astype(int)
+        assert np.abs(decoded - expected).max() <= 2
+
+
+def test_a_profile_that_is_none_changes_nothing() -> None:
+    image = Image.new("RGB", (4, 4), (180, 120, 90))
+    assert decode_image(encode(image, icc_profile=b"no profile"), MANY).getpixel((0, 0)) == (180, 120, 90)
+
+
+def test_several_pictures_in_a_file_are_refused(noise: np.ndarray) -> None:
+    frames = [Image.fromarray(frame) for frame in noise]
+    with pytest.raises(ValueError, match=r"must hold one picture\. Got 5"):
+        decode_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]), MANY)
+
+
+def test_floating_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="range is not known"):
+        decode_image(encode(Image.new("F", (4, 4), 0.5), "TIFF"), MANY)
