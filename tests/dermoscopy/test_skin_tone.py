@@ -121,6 +121,7 @@ def test_presets_set_the_thresholds():
     del_bino = SkinToneConfig(preset="del_bino")
     assert (del_bino.light_above, del_bino.brown_above) == (41.0, 10.0)
     assert tone_group(15.0, del_bino) == "brown"
+    assert tone_group(20.0, SkinToneConfig(preset="groh")) == "brown"
     custom = SkinToneConfig(preset="custom", light_above=45, brown_above=25)
     assert tone_group(43.0, custom) == "brown"
 

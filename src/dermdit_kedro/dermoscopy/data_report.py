@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.records import MANIFEST_COLUMNS, SPLITS, TONE_GROUPS, UNKNOWN_TONE
+from dermdit_kedro.dermoscopy.skin_tone import tone_group
+from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
 
 TONES = (*TONE_GROUPS, UNKNOWN_TONE)
 
@@ -41,8 +43,30 @@ def _leak_guard(manifest: pd.DataFrame) -> dict[str, Any]:
     return {"excluded": len(excluded), "by_source_pair": names, "clusters_in_two_splits": 0}
 
 
+def _experts(manifest: pd.DataFrame, skin_tone: SkinToneConfig) -> dict[str, Any]:
+    """Compare the tone estimated from pixels with the experts', by source, where an image has both."""
+    from scipy.stats import binomtest
+
+    both = manifest[(manifest["tone_source"] == "expert") & manifest["ita_degrees"].notna()]
+    found = {}
+    for name, part in both.groupby("source"):
+        estimated = part["ita_degrees"].map(lambda angle: tone_group(angle, skin_tone))
+        agreeing = int((estimated == part["tone_group"]).sum())
+        low, high = binomtest(agreeing, len(part)).proportion_ci(method="wilson")
+        table = pd.crosstab(part["tone_group"], estimated).reindex(index=TONE_GROUPS, columns=TONE_GROUPS, fill_value=0)
+        found[str(name)] = {
+            "n": len(part), "value": agreeing / len(part), "interval": [float(low), float(high)],
+            "expert_by_estimated": {str(k): {str(c): int(v) for c, v in row.items()} for k, row in table.iterrows()},
+        }  # fmt: skip
+    return found
+
+
 def summarise_data(
-    layouts: Mapping[str, str], records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame
+    layouts: Mapping[str, str],
+    records: pd.DataFrame,
+    manifest: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    skin_tone: SkinToneConfig,
 ) -> dict[str, Any]:
     """Count images by split, tone, label and source; what is missing, set aside, linked and guarded.
 
@@ -51,6 +75,7 @@ def summarise_data(
         records: What the sources said.
         manifest: The manifest; no cluster lies in two splits, or it would not have been written.
         quarantine: Images set aside.
+        skin_tone: How tone was measured.
 
     Returns:
         `data_report`, JSON-ready.
@@ -79,6 +104,7 @@ def summarise_data(
         "by_split_and_tone": _cross(manifest, manifest["tone_group"], TONES),
         "by_split_and_label": _cross(manifest, _label(manifest), ("benign", "malignant", "unknown")),
         "sources": sources,
+        "tone_by_pixels_and_experts": _experts(manifest, skin_tone),
         "missing": {column: int(manifest[column].isna().sum()) for column in MANIFEST_COLUMNS},
         "quarantined": _count(quarantine["reason"]) if len(quarantine) else {},
         "duplicates": {

@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 
 from dermdit_kedro.parameters import Parameters
 
-PRESETS: dict[str, tuple[float, float]] = {"kinyanjui": (41.0, 19.0), "del_bino": (41.0, 10.0)}
-"""Published thresholds (light above, brown above) in degrees: Kinyanjui et al. 2020 and Del Bino et al. 2013."""
+PRESETS: dict[str, tuple[float, float]] = {"kinyanjui": (41.0, 19.0), "del_bino": (41.0, 10.0), "groh": (28.0, 5.0)}
+"""Published thresholds (light above, brown above) in degrees: Kinyanjui et al. 2020, Del Bino et al. 2013, and the
+empirical ones of Groh et al. 2021 for Fitzpatrick types I-II and III-IV."""
 
 
 class SkinToneConfig(Parameters):
@@ -27,7 +28,7 @@ class SkinToneConfig(Parameters):
         max_texture: Largest standard deviation of L* within a patch.
     """
 
-    preset: Literal["kinyanjui", "del_bino", "custom"] = "kinyanjui"
+    preset: Literal["kinyanjui", "del_bino", "groh", "custom"] = "kinyanjui"
     light_above: float = Field(default=41.0, gt=-90, lt=90)
     brown_above: float = Field(default=19.0, gt=-90, lt=90)
     border_share: float = Field(default=0.04, ge=0, lt=0.25)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dermdit_kedro.dermoscopy.data_report import summarise_data
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
 from dermdit_kedro.dermoscopy.records import MANIFEST_SCHEMA, RECORDS_SCHEMA
@@ -47,7 +48,7 @@ def make(sources: dict[str, Any], work_dir: Path, config: DataEngineeringConfig 
     clusters = nodes.link_duplicates(inspected, config)
     manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
     images = nodes.prepare_images(sources, manifest, config, size, work_dir)
-    report = nodes.report_data(sources, records, manifest, quarantine)
+    report = nodes.report_data(sources, records, manifest, quarantine, config)
     return Made(records, manifest, quarantine, images, report)
 
 
@@ -72,6 +73,21 @@ def test_test_sources_are_test_and_their_copies_are_excluded(made: Made) -> None
     assert made.report["leak_guard"]["excluded"] == len(guarded) >= 4
     assert made.report["leak_guard"]["by_source_pair"]["phantoms in again"] == len(guarded)
     assert {"train", "val", "test"} <= set(manifest.loc[manifest["source"] == "phantoms", "split"])
+
+
+def test_estimated_tone_is_compared_with_the_experts(made: Made) -> None:
+    assert made.report["tone_by_pixels_and_experts"] == {}
+    even = made.manifest["source"] == "phantom_even"
+    experts = made.manifest.assign(tone_source=made.manifest["tone_source"].mask(even, "expert"))
+    dark = experts.index[even & (experts["tone_group"] == "dark")]
+    experts.loc[dark[0], "tone_group"] = "light"
+    layouts = dict.fromkeys(("phantoms", "phantom_even", "again"), "phantom")
+    report = summarise_data(layouts, made.records, experts, made.quarantine, CONFIG.skin_tone)
+    found = report["tone_by_pixels_and_experts"]["phantom_even"]
+    assert found["n"] == (even & experts["ita_degrees"].notna()).sum()
+    assert found["value"] == pytest.approx(1 - 1 / found["n"])
+    assert found["interval"][0] < found["value"] < found["interval"][1]
+    assert found["expert_by_estimated"]["light"]["dark"] == 1
 
 
 def test_all_images_are_prepared_as_bare_squares(made: Made) -> None:

@@ -199,7 +199,11 @@ def prepare_images(
 
 
 def report_data(
-    sources: dict[str, Any], records: pd.DataFrame, manifest: pd.DataFrame, quarantine: pd.DataFrame
+    sources: dict[str, Any],
+    records: pd.DataFrame,
+    manifest: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    data_engineering: DataEngineeringConfig,
 ) -> dict[str, Any]:
     """Count what there is, what is missing and what was set aside.
 
@@ -208,6 +212,7 @@ def report_data(
         records: What the sources said.
         manifest: The manifest.
         quarantine: Images set aside.
+        data_engineering: `skin_tone`.
 
     Returns:
         `data_report`.
@@ -215,4 +220,4 @@ def report_data(
     from dermdit_kedro.dermoscopy.data_report import summarise_data
 
     layouts = {name: source.layout for name, source in sources.items()}
-    return summarise_data(layouts, records, manifest, quarantine)
+    return summarise_data(layouts, records, manifest, quarantine, data_engineering.skin_tone)

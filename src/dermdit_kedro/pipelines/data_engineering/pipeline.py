@@ -39,6 +39,11 @@ def create_pipeline() -> Pipeline:
                 "images",
                 name="prepare_images",
             ),
-            Node(report_data, ["sources", "records", "manifest", "quarantine"], "data_report", name="report_data"),
+            Node(
+                report_data,
+                ["sources", "records", "manifest", "quarantine", CONFIG],
+                "data_report",
+                name="report_data",
+            ),
         ]
     )
