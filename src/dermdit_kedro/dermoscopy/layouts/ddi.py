@@ -8,7 +8,8 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 
 ORIGIN: Final = "DDI, Stanford AIMI (ddi-dataset.github.io)"

@@ -8,8 +8,9 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import MALIGNANT, Diagnosis
 
 ORIGIN: Final = "derm7pt, release_v0 (derm.cs.sfu.ca)"

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 
 ORIGIN: Final = "Fitzpatrick17k (github.com/mattgroh/fitzpatrick17k)"

@@ -8,8 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 
 ORIGIN: Final = "the images and HAM10000_metadata of Harvard Dataverse, doi:10.7910/DVN/DBW86T"

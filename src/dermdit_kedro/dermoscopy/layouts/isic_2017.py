@@ -8,8 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 
 ORIGIN: Final = "the ISIC 2017 challenge, task 3 (challenge.isic-archive.com/data)"

@@ -8,8 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, one_hot, opener
+from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import CLASSES
+from dermdit_kedro.dermoscopy.layouts.tables import one_hot
 from dermdit_kedro.dermoscopy.records import label_diagnoses
 
 ORIGIN: Final = "the ISIC 2018 challenge, task 3 (challenge.isic-archive.com/data)"

@@ -9,8 +9,9 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import DIAGNOSES_2020, SEXES, SITES
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import clean_ages
 
 ORIGIN: Final = "the ISIC 2020 challenge (challenge.isic-archive.com/data)"

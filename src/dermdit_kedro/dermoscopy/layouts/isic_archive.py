@@ -11,7 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts import isic_words
-from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages
 
 ORIGIN: Final = "the ISIC Archive (`isic image download <folder>`)"
