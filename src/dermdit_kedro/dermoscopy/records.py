@@ -4,6 +4,7 @@
 (cluster, split). Unknown is null in every column but `tone_group`, where it is `unknown`.
 """
 
+import hashlib
 import re
 from enum import StrEnum
 from typing import Final
@@ -183,7 +184,7 @@ def _cast(values: pd.Series, dtype: str) -> pd.Series:
 
 
 def make_image_id(source: str, name: str) -> str:
-    """Return `<source>/<name>` with every character outside the pattern replaced by `_`.
+    """Return `<source>/<name>` with characters outside the pattern replaced by `_`; different names stay different.
 
     Args:
         source: The source's name in the catalog.
@@ -192,8 +193,10 @@ def make_image_id(source: str, name: str) -> str:
     Returns:
         An id that matches `IMAGE_ID_PATTERN`.
     """
-    parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in (source, name)]
-    return "/".join(re.sub(r"^(\.|$)", "_", part) for part in parts)
+    parts = [re.sub(r"^(\.|$)", "_", re.sub(r"[^A-Za-z0-9_.-]", "_", part)) for part in (source, name)]
+    if parts[1] != name:
+        parts[1] += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return "/".join(parts)
 
 
 def label_diagnoses(diagnosis: pd.Series, akiec_is_malignant: bool = True) -> pd.DataFrame:
@@ -238,5 +241,6 @@ def clean_ages(age: pd.Series) -> pd.Series:
     Returns:
         Float years; NaN where unknown.
     """
-    years = pd.to_numeric(age, errors="coerce").astype("float64")
+    text = age.astype("str").str.replace(",", ".").str.removesuffix("+")
+    years = pd.to_numeric(text, errors="coerce").astype("float64")
     return years.where(years > 0)

@@ -35,7 +35,7 @@ class AsanOptions(AkiecOptions):
 
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of Asan; see `FolderSource`."""
-    files = sorted(source.paths.values())
+    files = source.files
     folders = [PurePosixPath(file).parent.name.lower() for file in files]
     odd = sorted(set(folders) - set(DIAGNOSES))
     if odd:

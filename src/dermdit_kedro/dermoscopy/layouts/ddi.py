@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import image_names, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 
 ORIGIN: Final = "DDI, Stanford AIMI (ddi-dataset.github.io)"
@@ -29,7 +29,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     melanoma = table["disease"].str.lower().str.contains(MELANOMA, regex=True).fillna(False) & malignant
     return pd.DataFrame(
         {
-            "name": table["DDI_file"].str.rsplit(".", n=1).str[0],
+            "name": image_names(table["DDI_file"], f"`DDI_file` in {source.root}").str.rsplit(".", n=1).str[0],
             "modality": "clinical",
             "diagnosis": melanoma.map({True: str(Diagnosis.MELANOMA)}),
             "is_malignant": malignant,

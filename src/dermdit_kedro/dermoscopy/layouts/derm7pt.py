@@ -10,7 +10,7 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import image_names, translate
 from dermdit_kedro.dermoscopy.records import MALIGNANT, Diagnosis
 
 ORIGIN: Final = "derm7pt, release_v0 (derm.cs.sfu.ca)"
@@ -56,13 +56,14 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     table = source.table(["meta"], ("case_num", "diagnosis", "location", "sex", *MODALITIES))
     words = {word: None if kind is None else str(kind) for word, kind in DIAGNOSES.items()}
     diagnosis = translate(table["diagnosis"], words, f"`diagnosis` in {source.root}", unknown=())
+    known = table["diagnosis"].notna()
     malignant = {str(kind): value for kind, value in MALIGNANT.items()}
     lesions = pd.DataFrame(
         {
             "lesion_id": table["case_num"],
             "diagnosis": diagnosis,
-            "is_malignant": [malignant.get(word, False) for word in diagnosis],
-            "is_melanoma": diagnosis == Diagnosis.MELANOMA,
+            "is_malignant": pd.Series([malignant.get(word, False) for word in diagnosis], dtype="boolean").where(known),
+            "is_melanoma": (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known),
             "sex": translate(table["sex"], SEXES, f"`sex` in {source.root}"),
             "site": translate(table["location"], SITES, f"`location` in {source.root}"),
         }
@@ -71,11 +72,11 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     parts = []
     for column, modality in MODALITIES.items():
         if asked in (modality, "both"):
-            path = table[column].str.replace("\\", "/")
+            path = image_names(table[column], f"`{column}` in {source.root}").str.replace("\\", "/")
             parts.append(
                 lesions.assign(
                     name=path.str.rsplit(".", n=1).str[0],
-                    file=[source.paths.get(f"images/{name}".lower(), f"images/{name}") for name in path],
+                    file=[source.find_image(f"images/{name}") for name in path],
                     modality=modality,
                 )
             )

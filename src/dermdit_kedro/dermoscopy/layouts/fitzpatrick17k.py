@@ -12,8 +12,10 @@ import pandas as pd
 from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
+from dermdit_kedro.errors import UserError
 
 ORIGIN: Final = "Fitzpatrick17k (github.com/mattgroh/fitzpatrick17k)"
+SKIN_TYPES: Final = {str(number): number for number in range(1, 7)}
 MALIGNANT: Final = {"malignant": True, "benign": False, "non-neoplastic": False}
 DIAGNOSES: Final = {
     **dict.fromkeys(
@@ -45,12 +47,12 @@ class Fitzpatrick17kOptions(FolderOptions):
 
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of Fitzpatrick17k; see `FolderSource`."""
-    table = source.table(["fitzpatrick17k*"], ("md5hash", "label", "three_partition_label", "qc", "url"))
-    column = "fitzpatrick" if "fitzpatrick" in table else str(source.option("skin_type_column"))
+    table = source.table(["fitzpatrick17k"], ("md5hash", "label", "three_partition_label", "qc", "url"))
+    asked = str(source.option("skin_type_column"))
+    column = asked if asked in table else "fitzpatrick"
     if column not in table:
-        column = "fitzpatrick_scale"
-    skin_type = pd.to_numeric(table[column]).astype("Int64")
-    skin_type = skin_type.where(skin_type > 0)
+        raise UserError(f"fitzpatrick17k in {source.root} lacks the column {asked}; it has {', '.join(table.columns)}")
+    skin_type = translate(table[column], SKIN_TYPES, f"`{column}` in {source.root}", unknown=("-1",)).astype("Int64")
     if source.option("rows") == "neoplastic":
         wrong = table["qc"].fillna("").str.startswith("3")
         has_address = table["url"].fillna("").str.startswith("http")

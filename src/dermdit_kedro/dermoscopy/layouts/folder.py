@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pandas as pd
+from pandera.errors import SchemaError
 
 from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below
-from dermdit_kedro.dermoscopy.layouts.tables import read_table
-from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, conform, make_image_id
+from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
+from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, RECORDS_SCHEMA, conform, make_image_id
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
 
@@ -90,12 +91,17 @@ class FolderSource:
                 "put or link it there"
             )
         rows = self.harmonise(self)
-        if not self.paths:
+        if not self.files:
             raise UserError(f"{self.root} holds no image ({', '.join(IMAGE_SUFFIXES)}). Expected {self.origin}")
+        image_names(rows["name"], f"the table of images in {self.root}")
         if "file" not in rows:
             rows["file"] = [self.find_image(name) for name in rows["name"]]
         rows["image_id"] = [make_image_id(self.name, name) for name in rows["name"]]
-        return conform(rows.assign(source=self.name, role=self.role), RECORD_DTYPES)
+        records = conform(rows.assign(source=self.name, role=self.role), RECORD_DTYPES)
+        try:
+            return RECORDS_SCHEMA.validate(records)
+        except SchemaError as error:
+            raise UserError(f"the source {self.name!r} holds what no image can have: {error}") from error
 
     def read_bytes(self, file: str) -> bytes:
         """Return the bytes of one image."""
@@ -106,33 +112,43 @@ class FolderSource:
         return getattr(self.options, name)
 
     @cached_property
-    def paths(self) -> dict[str, str]:
-        """The images below the folder: path relative to it, in lower case -> the path as it is."""
+    def files(self) -> list[str]:
+        """The images below the folder, as paths relative to it."""
         found = (path for path in sorted(self.root.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
-        relative = [path.relative_to(self.root).as_posix() for path in found]
-        return {path.lower(): path for path in relative}
+        return [path.relative_to(self.root).as_posix() for path in found]
 
     @cached_property
-    def _stems(self) -> dict[str, str]:
-        """File name without ending, in lower case -> path; of several the first."""
-        return {PurePosixPath(path).stem.lower(): path for path in reversed(self.paths.values())}
+    def _by_stem(self) -> dict[str, list[str]]:
+        """File name without ending, in lower case -> the paths of that name."""
+        stems: dict[str, list[str]] = {}
+        for file in self.files:
+            stems.setdefault(bare_name(PurePosixPath(file).name.lower()), []).append(file)
+        return stems
 
     def find_image(self, name: str) -> str:
-        """Find an image by its path below the folder, or by its name, with or without ending; case does not matter.
+        """Find an image by its name or the end of its path, with or without ending; case decides only between several.
 
         Args:
             name: What a table calls it.
 
         Returns:
             Its path below the folder; where there is none, the one that a reader will miss.
+
+        Raises:
+            UserError: If several images go by that name.
         """
-        lower = name.replace("\\", "/").lower()
-        if lower in self.paths:
-            return self.paths[lower]
-        last = PurePosixPath(lower).name
-        stem = PurePosixPath(lower).stem if PurePosixPath(lower).suffix in IMAGE_SUFFIXES else last
-        found = self._stems.get(stem) if "/" not in lower else None
-        return found or (name if PurePosixPath(lower).suffix in IMAGE_SUFFIXES else f"{name}.jpg")
+        asked = name.replace("\\", "/")
+        candidates = self._by_stem.get(bare_name(PurePosixPath(asked).name.lower()), [])
+        ways: tuple[Callable[[str], str], ...] = (str, str.lower, bare_name, lambda path: bare_name(path.lower()))
+        for way in ways:
+            fitting = [file for file in candidates if f"/{way(file)}".endswith(f"/{way(asked)}")]
+            if len(fitting) > 1:
+                raise UserError(
+                    f"{self.name}: an image must go by one name. {name!r} may be {' or '.join(fitting[:3])}"
+                )
+            if fitting:
+                return fitting[0]
+        return asked if PurePosixPath(asked).suffix else f"{asked}.jpg"
 
     def has_table(self, stems: Sequence[str]) -> bool:
         """Say whether the folder holds a table of one of these names."""
@@ -161,11 +177,22 @@ class FolderSource:
 
     def _find_table(self, stems: Sequence[str]) -> Path | None:
         for stem in stems:
-            for suffix in TABLE_SUFFIXES:
-                found = sorted(path for path in self.root.rglob(f"{stem}{suffix}") if path.is_file())
-                if found:
-                    return found[0]
+            suffixes = TABLE_SUFFIXES[1:] if "*" in stem else TABLE_SUFFIXES
+            found = sorted(path for suffix in suffixes for path in self.root.rglob(f"{stem}{suffix}") if path.is_file())
+            if len(found) > 1:
+                raise UserError(
+                    f"{self.root} must hold one table {stem}. Got {', '.join(path.name for path in found)}: give each "
+                    "part a folder, and a source, of its own"
+                )
+            if found:
+                return found[0]
         return None
+
+
+def bare_name(path: str) -> str:
+    """Return a path without the ending of an image, if it has one."""
+    stem, dot, ending = path.rpartition(".")
+    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else path
 
 
 def opener(

@@ -9,11 +9,11 @@ from typing import Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 
 ORIGIN: Final = "the ISIC 2016 challenge, task 3 (challenge.isic-archive.com/data)"
-LABELS: Final = {"benign": False, "malignant": True, "0": False, "1": True, "0.0": False, "1.0": True}
+LABELS: Final = {"benign": False, "malignant": True, **FLAGS}
 
 
 def harmonise(source: FolderSource) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 
 ORIGIN: Final = "the ISIC 2017 challenge, task 3 (challenge.isic-archive.com/data)"
@@ -19,8 +19,10 @@ ORIGIN: Final = "the ISIC 2017 challenge, task 3 (challenge.isic-archive.com/dat
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of ISIC 2017; see `FolderSource`."""
     table = source.table(["ISIC-2017_*Part3_GroundTruth"], ("image_id", "melanoma", "seborrheic_keratosis"))
-    is_melanoma = pd.to_numeric(table["melanoma"]) >= 0.5
-    is_keratosis = pd.to_numeric(table["seborrheic_keratosis"]) >= 0.5
+    is_melanoma, is_keratosis = (
+        translate(table[column].fillna("nothing"), FLAGS, f"`{column}` in {source.root}", unknown=()).astype(bool)
+        for column in ("melanoma", "seborrheic_keratosis")
+    )
     diagnosis = pd.Series(str(Diagnosis.NEVUS), index=table.index)
     diagnosis = diagnosis.mask(is_keratosis, str(Diagnosis.BENIGN_KERATOSIS)).mask(is_melanoma, str(Diagnosis.MELANOMA))
     rows = pd.DataFrame({"name": table["image_id"], "modality": "dermoscopic", "diagnosis": diagnosis})

@@ -20,9 +20,9 @@ ONE_HOT: Final = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of ISIC 2019; see `FolderSource`."""
-    table = source.table(["ISIC_2019_*GroundTruth"], ("image", *ONE_HOT))
+    table = source.table(["ISIC_2019_Training_GroundTruth"], ("image", *ONE_HOT))
     columns = ("image", "age_approx", "anatom_site_general", "lesion_id", "sex")
-    people = source.table(["ISIC_2019_*Metadata"], columns).drop_duplicates("image").set_index("image")
+    people = source.table(["ISIC_2019_Training_Metadata"], columns).drop_duplicates("image").set_index("image")
     people = people.reindex(table["image"]).reset_index(drop=True)
     found = one_hot(table, ONE_HOT, f"the ground truth in {source.root}")
     diagnosis = found.map({word: str(kind) for word, kind in CLASSES.items() if kind is not None})

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import DIAGNOSES_2020, SEXES, SITES
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, translate
 from dermdit_kedro.dermoscopy.records import clean_ages
 
 ORIGIN: Final = "the ISIC 2020 challenge (challenge.isic-archive.com/data)"
@@ -24,13 +24,13 @@ COLUMNS: Final = (
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of ISIC 2020; see `FolderSource`."""
     table = source.table(TABLES, COLUMNS)
-    melanoma = translate(table["target"], {"0": False, "1": True}, f"`target` in {source.root}", unknown=())
+    melanoma = translate(table["target"], FLAGS, f"`target` in {source.root}", unknown=())
     site = table["anatom_site_general_challenge"]
     words = {word: None if kind is None else str(kind) for word, kind in DIAGNOSES_2020.items()}
     return pd.DataFrame(
         {
             "name": table["image_name"],
-            "listed_duplicate_of": table["image_name"].map(_listed(source)),
+            "listed_duplicate_of": table["image_name"].map(_listed(source, table["image_name"])),
             "modality": "dermoscopic",
             "patient_id": table["patient_id"],
             "lesion_id": table.get("lesion_id"),
@@ -44,11 +44,12 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     )
 
 
-def _listed(source: FolderSource) -> dict[str, str]:
-    """Return the images listed as duplicates: name -> the image it repeats."""
+def _listed(source: FolderSource, names: pd.Series) -> dict[str, str]:
+    """Return the images listed as duplicates of one of these: name -> the image it repeats."""
     if not source.has_table(["ISIC_2020_Training_Duplicates"]):
         return {}
     pairs = source.table(["ISIC_2020_Training_Duplicates"], ("image_name_1", "image_name_2"))
+    pairs = pairs[pairs["image_name_1"].isin(names)]
     return dict(zip(pairs["image_name_2"], pairs["image_name_1"], strict=True))
 
 

@@ -11,18 +11,19 @@ from typing import Any, Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts import isic_words
-from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.tables import translate
-from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages
+from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 
 ORIGIN: Final = "the ISIC Archive (`isic image download <folder>`)"
 MALIGNANCY: Final = {"benign": False, "malignant": True}
 UNCERTAIN: Final = ("indeterminate", "indeterminate/benign", "indeterminate/malignant", "unknown")
 MELANOMA: Final = "malignant melanocytic proliferations (melanoma)"
 DIAGNOSES: Final = {
-    "melanoma": Diagnosis.MELANOMA,
+    **dict.fromkeys(("melanoma", "melanoma metastasis"), Diagnosis.MELANOMA),
     "nevus": Diagnosis.NEVUS,
     "basal cell carcinoma": Diagnosis.BASAL_CELL_CARCINOMA,
+    "squamous cell carcinoma in situ": Diagnosis.SQUAMOUS_CELL_CARCINOMA,
     "squamous cell carcinoma": Diagnosis.SQUAMOUS_CELL_CARCINOMA,
     "actinic keratosis": Diagnosis.ACTINIC_KERATOSIS,
     "solar or actinic keratosis": Diagnosis.ACTINIC_KERATOSIS,
@@ -51,8 +52,12 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of an export; see `FolderSource`."""
     table = source.table(["metadata"], ("isic_id",))
     table = table[_is_plain_dermoscopy(table)].reset_index(drop=True)
-    malignant = _malignancy(table, source)
     diagnosis = _diagnosis(table)
+    derived = label_diagnoses(diagnosis, bool(source.option("akiec_is_malignant")))["is_malignant"]
+    is_keratosis = diagnosis == Diagnosis.ACTINIC_KERATOSIS
+    said = _malignancy(table, source)
+    is_silent = _column(table, "diagnosis_1").isna() & _column(table, "benign_malignant").isna()
+    malignant = said.mask(is_keratosis | is_silent, derived)
     melanoma = _is_melanoma(table, diagnosis, malignant)
     return pd.DataFrame(
         {
@@ -87,11 +92,11 @@ def _is_plain_dermoscopy(table: pd.DataFrame) -> pd.Series:
 
 def _malignancy(table: pd.DataFrame, source: FolderSource) -> pd.Series:
     """Prefer the first level of the diagnosis; indeterminate is null."""
-    found = pd.Series(pd.NA, index=table.index, dtype="boolean")
-    for name in ("diagnosis_1", "benign_malignant"):
-        words = translate(_column(table, name), MALIGNANCY, f"`{name}` in {source.root}", unknown=UNCERTAIN)
-        found = found.fillna(words.astype("boolean"))
-    return found
+    first, older = (
+        translate(_column(table, name), MALIGNANCY, f"`{name}` in {source.root}", unknown=UNCERTAIN).astype("boolean")
+        for name in ("diagnosis_1", "benign_malignant")
+    )
+    return first.where(_column(table, "diagnosis_1").notna(), older)
 
 
 def _diagnosis(table: pd.DataFrame) -> pd.Series:
@@ -106,8 +111,12 @@ def _diagnosis(table: pd.DataFrame) -> pd.Series:
 
 def _is_melanoma(table: pd.DataFrame, diagnosis: pd.Series, malignant: pd.Series) -> pd.Series:
     """True by diagnosis; false where another diagnosis is known or the image is benign; else null."""
-    known = diagnosis.notna() | _column(table, "diagnosis_2").notna() | (malignant == False)  # noqa: E712  nullable
-    return (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known.fillna(False))
+    second = _column(table, "diagnosis_2").str.lower()
+    is_another = (
+        malignant.fillna(False) & second.notna() & ~second.str.startswith("collision").fillna(False).astype(bool)
+    )
+    known = diagnosis.notna() | is_another | ~malignant.fillna(True)
+    return (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known)
 
 
 def _site(table: pd.DataFrame) -> pd.Series:
@@ -118,4 +127,4 @@ def _site(table: pd.DataFrame) -> pd.Series:
     return found
 
 
-open_source = opener("isic_archive", ORIGIN, harmonise)
+open_source = opener("isic_archive", ORIGIN, harmonise, AkiecOptions)

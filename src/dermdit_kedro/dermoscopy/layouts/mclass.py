@@ -34,7 +34,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of MClass; see `FolderSource`."""
     modality = str(source.option("modality"))
     other = {"dermoscopic": "clinical", "clinical": "dermoscopic"}[modality]
-    files = [file for file in sorted(source.paths.values()) if MODALITIES[other] not in PurePosixPath(file).parts]
+    files = [file for file in source.files if MODALITIES[other] not in (source.root.name, *PurePosixPath(file).parts)]
     folders = [PurePosixPath(file).parent.name.lower() for file in files]
     odd = sorted(set(folders) - set(DIAGNOSES))
     if odd:

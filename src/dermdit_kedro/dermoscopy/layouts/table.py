@@ -14,14 +14,13 @@ clinic:
 ```
 """
 
-from pathlib import PurePosixPath
 from typing import Any, Final, Literal, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import read_table, translate
+from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, bare_name, opener
+from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table, translate
 from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS, Diagnosis, clean_ages, label_diagnoses
 from dermdit_kedro.errors import UserError
 
@@ -51,6 +50,10 @@ WORDS: Final[dict[str, dict[str, Any]]] = {
 }
 """Column -> the words that need no translation."""
 
+IDS: Final = ("patient_id", "lesion_id")
+NOTHING: Final = ("unknown", "-1", "na", "n/a", "nan", "none", "null")
+"""Words that say that nothing is known, in any column."""
+
 COLUMNS: Final = ("image", "patient_id", "lesion_id", "age_approx", *WORDS)
 
 
@@ -69,7 +72,7 @@ class TableOptions(FolderOptions):
 
     table: str
     columns: dict[str, str]
-    values: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    values: dict[str, dict[Any, Any]] = Field(default_factory=dict)
     modality: Literal["dermoscopic", "clinical", "tbp", "other"] = "dermoscopic"
     akiec_is_malignant: bool = True
 
@@ -78,6 +81,16 @@ class TableOptions(FolderOptions):
         odd = [name for name in (*self.columns, *self.values) if name not in COLUMNS]
         if odd:
             raise ValueError(f"columns and values may name {', '.join(COLUMNS)}. Got {', '.join(odd)}")
+        idle = [name for name in self.values if name not in self.columns or name not in (*WORDS, *IDS)]
+        if idle:
+            raise ValueError(f"values may translate a column of words that is in columns. Got {', '.join(idle)}")
+        for name in WORDS.keys() & self.values.keys():
+            allowed = set(WORDS[name].values())
+            odd = [word for word in self.values[name].values() if word is not None and word not in allowed]
+            if odd:
+                raise ValueError(
+                    f"values.{name} must lead to one of {', '.join(map(str, sorted(allowed)))}. Got {odd[0]!r}"
+                )
         if "image" not in self.columns:
             raise ValueError("columns must say which column names the image: {image: ...}")
         if not {"diagnosis", "is_malignant", "is_melanoma"} & set(self.columns):
@@ -94,9 +107,9 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
         raise UserError(f"sources.{source.name}.table: there is no file {path}")
     table = read_table(path, list(options.columns.values()), ORIGIN)
     given = {ours: table[yours] for ours, yours in options.columns.items()}
-    image = given.pop("image")
+    image = image_names(given.pop("image"), f"`{options.columns['image']}` in {path}")
     rows = pd.DataFrame({"modality": options.modality}, index=table.index)
-    rows["name"] = [PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix() for name in image]
+    rows["name"] = [bare_name(name.replace("\\", "/")) for name in image]
     rows["file"] = [source.find_image(name) for name in image]
     for ours, values in given.items():
         rows["expert_tone_group" if ours == "tone_group" else ours] = _ours(ours, values, options, path)
@@ -104,6 +117,13 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
         derived = label_diagnoses(rows["diagnosis"], options.akiec_is_malignant)
         for label in derived:
             rows[label] = rows[label].astype("boolean").fillna(derived[label]) if label in rows else derived[label]
+    if "is_melanoma" in rows:
+        melanoma = rows["is_melanoma"].astype("boolean").fillna(False)
+        malignant = rows.get("is_malignant", pd.Series(pd.NA, index=rows.index)).astype("boolean")
+        if (melanoma & ~malignant.fillna(True)).any():
+            name = rows["name"][melanoma & ~malignant.fillna(True)].iloc[0]
+            raise UserError(f"{path}: a melanoma must be malignant. {name!r} is said not to be")
+        rows["is_malignant"] = malignant.mask(melanoma, True)
     return rows
 
 
@@ -111,10 +131,11 @@ def _ours(column: str, values: pd.Series, options: TableOptions, path: Any) -> p
     """Translate one column."""
     if column == "age_approx":
         return clean_ages(values)
-    if column not in WORDS:
-        return values
     given = {str(word).lower(): ours for word, ours in options.values.get(column, {}).items()}
-    return translate(values, WORDS[column] | given, f"`{options.columns[column]}` in {path}", unknown=("unknown", "-1"))
+    if column in IDS:
+        lower = values.str.lower()
+        return values.mask(lower.isin([word for word, ours in given.items() if ours is None] + list(NOTHING)))
+    return translate(values, WORDS[column] | given, f"`{options.columns[column]}` in {path}", unknown=NOTHING)
 
 
 open_source = opener("table", ORIGIN, harmonise, TableOptions)

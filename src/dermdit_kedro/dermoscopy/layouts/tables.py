@@ -1,8 +1,10 @@
 """Tables of the archives: read by the names of their columns, their words translated into ours."""
 
+import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -22,29 +24,64 @@ def read_table(path: Path, columns: Sequence[str], origin: str, header: Sequence
         The table, every column text, stripped; an empty cell is null.
 
     Raises:
-        UserError: If it lacks a column.
+        UserError: If it lacks a column or every row, or is no table.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = file.readline()
-    separator = max(",\t;", key=first.count)
-    names: dict[str, Any] = {"header": None, "names": list(header)} if header else {}
-    table = pd.read_csv(
-        path,
-        sep=separator,
-        dtype="str",
-        encoding="utf-8-sig",
-        keep_default_na=False,
-        encoding_errors="replace",
-        **names,
-    )
+    table = _read(path, header)
     table.columns = [str(column).strip() for column in table.columns]
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise UserError(f"{path} has the column {twice[0]!r} twice")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(
             f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}. See {origin}"
         )
+    if table.empty:
+        raise UserError(f"{path} has no row. See {origin}")
     table = table.apply(lambda column: column.str.strip())
-    return table.mask(table == "")
+    return table.mask(table == "").astype("str")
+
+
+def _read(path: Path, header: Sequence[str] | None) -> pd.DataFrame:
+    """Read every cell as text; a row of another width than the header is refused, not shifted."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")  # what spreadsheets write
+    separator = max(",\t;", key=text.partition("\n")[0].count)
+    names: dict[str, Any] = {"header": None, "names": list(header)} if header else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.StringIO(text), sep=separator, dtype="str", keep_default_na=False, index_col=False, **names
+            )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise UserError(f"{path} is no table with {separator!r} between its cells: {error}") from error
+
+
+def image_names(values: pd.Series, where: str) -> pd.Series:
+    """Return the names of images; every row must have one.
+
+    Args:
+        values: A column of a table.
+        where: Column and file, for messages.
+
+    Returns:
+        The names.
+
+    Raises:
+        UserError: If a row has none.
+    """
+    empty = values[values.isna()]
+    if len(empty):
+        raise UserError(f"{where} must name an image in every row. Row {int(empty.index[0]) + 1} has none")
+    return values
+
+
+FLAGS: Final = {"0": False, "0.0": False, "1": True, "1.0": True, "false": False, "true": True}
+"""How tables write yes and no."""
 
 
 def translate(
