@@ -122,7 +122,7 @@ def test_an_indeterminate_diagnosis_is_not_overruled_by_the_older_column(tmp_pat
         diagnosis_2=[
             "Indeterminate melanocytic proliferations",
             None,
-            "Collision - one malignant",
+            "Collision - one is",
             "Malignant epidermal",
         ],
         benign_malignant=["benign", "benign", None, None],

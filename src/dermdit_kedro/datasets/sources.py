@@ -17,9 +17,10 @@ class SourcesDataset(AbstractDataset[Any, dict[str, Any]]):
 
     def __init__(self, *, sources: dict[str, dict[str, Any]], metadata: dict[str, Any] | None = None) -> None:
         self._sources, self.metadata = sources, metadata
+        self._opened: dict[str, Any] | None = None
 
     def load(self) -> dict[str, Any]:
-        """Open the sources.
+        """Open the sources; the tables are read once, whichever nodes ask.
 
         Returns:
             Name -> `dermoscopy.layouts.Source`.
@@ -31,7 +32,9 @@ class SourcesDataset(AbstractDataset[Any, dict[str, Any]]):
 
         if not self._sources:
             raise UserError("`sources` in the catalog must name at least one source. Got none")
-        return {name: open_source(name, entry) for name, entry in self._sources.items()}
+        if self._opened is None:
+            self._opened = {name: open_source(name, entry) for name, entry in self._sources.items()}
+        return dict(self._opened)
 
     def save(self, data: Any) -> NoReturn:
         """Refuse: sources are read only.

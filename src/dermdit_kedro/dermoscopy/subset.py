@@ -32,5 +32,6 @@ def keep_some(records: pd.DataFrame, max_images: int | None, seed: int) -> pd.Da
     room = max_images
     for name, size in lesions.loc[place.index, "size"].items():
         if size <= room:
-            kept, room = [*kept, str(name)], room - size
+            kept.append(str(name))
+            room -= size
     return records[lesion.isin(kept)]

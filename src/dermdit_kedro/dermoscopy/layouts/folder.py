@@ -85,6 +85,10 @@ class FolderSource:
         Raises:
             UserError: If the folder, a table, a column or every image is missing, or a word is not one of the layout's.
         """
+        return self._records.copy()
+
+    @cached_property
+    def _records(self) -> pd.DataFrame:
         if not self.root.is_dir():
             raise UserError(
                 f"the folder of the source {self.name!r} is missing: {self.root}. Expected {self.origin}; "
