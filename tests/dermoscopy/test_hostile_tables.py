@@ -144,8 +144,19 @@ def test_the_archive_of_each_era_says_the_same(tmp_path: Path) -> None:
         diagnosis_3=["Melanoma Invasive", "Nevus", "Solar or actinic keratosis"], anatom_site_1=["Trunk"] * 3,
         image_type=["dermoscopic"] * 3,
     )  # fmt: skip
+    between = archive(
+        tmp_path / "c",
+        diagnosis=[
+            "Malignant:Malignant melanocytic proliferations (Melanoma):Melanoma Invasive",
+            "Benign:Benign melanocytic proliferations:Nevus",
+            "Indeterminate:Indeterminate epidermal proliferations:Solar or actinic keratosis",
+        ],
+        anatom_site_general=["lateral torso"] * 3,
+        skin_type=["II", None, "V"],
+    )
     for column in ("diagnosis", "is_malignant", "is_melanoma", "site"):
-        assert known(older[column]) == known(newer[column]), column
+        assert known(older[column]) == known(between[column]) == known(newer[column]), column
+    assert known(between["fitzpatrick_skin_type"]) == [2, None, 5]
     assert known(newer["is_malignant"]) == [True, False, True]
 
 

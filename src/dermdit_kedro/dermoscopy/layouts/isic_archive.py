@@ -52,6 +52,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of an export; see `FolderSource`."""
     table = source.table(["metadata"], ("isic_id",))
     table = table[_is_plain_dermoscopy(table)].reset_index(drop=True)
+    table = _with_levels(table)
     diagnosis = _diagnosis(table)
     derived = label_diagnoses(diagnosis, bool(source.option("akiec_is_malignant")))["is_malignant"]
     is_keratosis = diagnosis == Diagnosis.ACTINIC_KERATOSIS
@@ -69,6 +70,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
             "is_malignant": malignant,
             "is_melanoma": melanoma,
             "fitzpatrick_skin_type": _column(table, "fitzpatrick_skin_type")
+            .fillna(_column(table, "skin_type"))
             .str.lower()
             .map(SKIN_TYPES)
             .astype("Int64"),
@@ -77,6 +79,16 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
             "site": _site(table),
         }
     )
+
+
+def _with_levels(table: pd.DataFrame) -> pd.DataFrame:
+    """Split the diagnosis of August to October 2024, whose levels stand in one column with colons between them."""
+    whole = _column(table, "diagnosis")
+    if "diagnosis_1" in table or not whole.str.contains(":").fillna(False).any():
+        return table
+    levels = whole.str.split(":", expand=True)
+    names = dict(zip(LEVELS, levels.columns, strict=False))
+    return table.assign(**{name: levels[level].str.strip() for name, level in names.items()})
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
