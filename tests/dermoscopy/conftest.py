@@ -1,5 +1,6 @@
 """Fixtures of the dermoscopy tests: HAM10000 in its distributed form, tiny and real."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def real_ham(root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("HAM10000 is not in data/01_raw/ham10000 (Harvard Dataverse, doi:10.7910/DVN/DBW86T)")
     return folder
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """The bytes of a file that holds an image."""
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """Five images of random pixels."""
+    return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)

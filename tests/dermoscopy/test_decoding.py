@@ -1,26 +1,15 @@
 """Whatever a file holds, it becomes 8-bit sRGB or is refused."""
 
-import io
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from tests.dermoscopy.conftest import encode
 
 from dermdit_kedro.dermoscopy.decoding import decode_image
 
 MANY = 10**6
-
-
-def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format=kind, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def noise() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tests.dermoscopy.conftest import encode
 
 from dermdit_kedro.dermoscopy.images import (
     ImageStack,
@@ -21,17 +22,6 @@ from dermdit_kedro.dermoscopy.images import (
 )
 
 MANY = 10**6
-
-
-def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format=kind, **options)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def noise() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
 
 
 def test_uint8_survives_the_float_range() -> None:

@@ -7,10 +7,9 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.records import Diagnosis, label_diagnoses
-from dermdit_kedro.errors import UserError
 
 ORIGIN: Final = "the Asan test data set (figshare, doi:10.6084/m9.figshare.5406223)"
-DIAGNOSES: Final[dict[str, Diagnosis | None]] = {
+DIAGNOSES: Final = {
     "actinickeratosis": Diagnosis.ACTINIC_KERATOSIS,
     "basalcellcarcinoma": Diagnosis.BASAL_CELL_CARCINOMA,
     "dermatofibroma": Diagnosis.DERMATOFIBROMA,
@@ -36,13 +35,9 @@ class AsanOptions(AkiecOptions):
 def harmonise(source: FolderSource) -> pd.DataFrame:
     """Return the rows of Asan; see `FolderSource`."""
     files = source.files
-    folders = [PurePosixPath(file).parent.name.lower() for file in files]
-    odd = sorted(set(folders) - set(DIAGNOSES))
-    if odd:
-        raise UserError(f"a folder of images in {source.root} must be one of {', '.join(DIAGNOSES)}. Got {odd[0]!r}")
-    diagnosis = pd.Series([str(DIAGNOSES[folder]) for folder in folders], dtype="object")
+    diagnosis = source.by_folder(files, DIAGNOSES)
     rows = pd.DataFrame({"file": files, "modality": "clinical", "diagnosis": diagnosis})
-    rows["name"] = [f"{folder}_{PurePosixPath(file).stem}" for folder, file in zip(folders, files, strict=True)]
+    rows["name"] = [f"{PurePosixPath(file).parent.name.lower()}_{PurePosixPath(file).stem}" for file in files]
     return pd.concat([rows, label_diagnoses(diagnosis, bool(source.option("akiec_is_malignant")))], axis=1)
 
 

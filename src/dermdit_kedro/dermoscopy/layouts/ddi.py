@@ -9,12 +9,11 @@ from typing import Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import image_names, translate
+from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, image_names, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 
 ORIGIN: Final = "DDI, Stanford AIMI (ddi-dataset.github.io)"
 TONES: Final = {"12": "light", "34": "brown", "56": "dark"}
-LABELS: Final = {"true": True, "false": False, "1": True, "0": False}
 OLDER: Final = "malignancy(malig=1)"
 MELANOMA: Final = r"(?:^|[^a-z])melanoma(?:[^a-z]|$)"
 
@@ -25,7 +24,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     label = OLDER if OLDER in table else "malignant"
     if label not in table:
         table = source.table(["ddi_metadata"], ("DDI_file", "skin_tone", "disease", "malignant"))
-    malignant = translate(table[label], LABELS, f"`{label}` in {source.root}", unknown=()).astype("boolean")
+    malignant = translate(table[label], FLAGS, f"`{label}` in {source.root}", unknown=()).astype("boolean")
     melanoma = table["disease"].str.lower().str.contains(MELANOMA, regex=True).fillna(False) & malignant
     return pd.DataFrame(
         {

@@ -10,12 +10,11 @@ from typing import Final, Literal
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import SKIN_TYPES, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 from dermdit_kedro.errors import UserError
 
 ORIGIN: Final = "Fitzpatrick17k (github.com/mattgroh/fitzpatrick17k)"
-SKIN_TYPES: Final = {str(number): number for number in range(1, 7)}
 MALIGNANT: Final = {"malignant": True, "benign": False, "non-neoplastic": False}
 DIAGNOSES: Final = {
     **dict.fromkeys(

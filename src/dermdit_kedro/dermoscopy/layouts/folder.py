@@ -15,7 +15,7 @@ from pandera.errors import SchemaError
 
 from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
-from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, RECORDS_SCHEMA, conform, make_image_id
+from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, RECORDS_SCHEMA, Diagnosis, conform, make_image_id
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
 
@@ -153,6 +153,25 @@ class FolderSource:
             if fitting:
                 return fitting[0]
         return asked if PurePosixPath(asked).suffix else f"{asked}.jpg"
+
+    def by_folder(self, files: Sequence[str], diagnoses: Mapping[str, Diagnosis]) -> pd.Series:
+        """Return the diagnosis that each image's folder names.
+
+        Args:
+            files: Images below the folder.
+            diagnoses: Name of a folder, in lower case -> diagnosis.
+
+        Returns:
+            Diagnoses, in the order of the images.
+
+        Raises:
+            UserError: If a folder is not one of them.
+        """
+        folders = [PurePosixPath(file).parent.name.lower() for file in files]
+        odd = sorted(set(folders) - set(diagnoses))
+        if odd:
+            raise UserError(f"a folder of images in {self.root} must be one of {', '.join(diagnoses)}. Got {odd[0]!r}")
+        return pd.Series([str(diagnoses[folder]) for folder in folders], dtype="object")
 
     def has_table(self, stems: Sequence[str]) -> bool:
         """Say whether the folder holds a table of one of these names."""

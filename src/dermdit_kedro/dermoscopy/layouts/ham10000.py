@@ -9,22 +9,15 @@ from typing import Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
+from dermdit_kedro.dermoscopy.layouts.isic_2018 import ONE_HOT
+from dermdit_kedro.dermoscopy.layouts.isic_words import CLASSES, SEXES
 from dermdit_kedro.dermoscopy.layouts.tables import translate
-from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
+from dermdit_kedro.dermoscopy.records import clean_ages, label_diagnoses
 
 ORIGIN: Final = "the images and HAM10000_metadata of Harvard Dataverse, doi:10.7910/DVN/DBW86T"
 COLUMNS: Final = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
 
-DIAGNOSES: Final = {
-    "akiec": str(Diagnosis.ACTINIC_KERATOSIS),
-    "bcc": str(Diagnosis.BASAL_CELL_CARCINOMA),
-    "bkl": str(Diagnosis.BENIGN_KERATOSIS),
-    "df": str(Diagnosis.DERMATOFIBROMA),
-    "mel": str(Diagnosis.MELANOMA),
-    "nv": str(Diagnosis.NEVUS),
-    "vasc": str(Diagnosis.VASCULAR_LESION),
-}
+DIAGNOSES: Final = {word.lower(): str(CLASSES[word]) for word in ONE_HOT}
 SITES: Final = {
     **dict.fromkeys(("scalp", "face", "ear", "neck"), "head and neck"),
     **dict.fromkeys(("back", "trunk", "chest", "abdomen"), "trunk"),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts import isic_words
 from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
-from dermdit_kedro.dermoscopy.layouts.tables import translate
+from dermdit_kedro.dermoscopy.layouts.tables import SKIN_TYPES, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 
 ORIGIN: Final = "the ISIC Archive (`isic image download <folder>`)"
@@ -44,7 +44,6 @@ SITES: Final = {
     **dict.fromkeys(("acral nos", "acral palms or soles"), "palms and soles"),
     "oral or genital": "oral or genital",
 }
-SKIN_TYPES: Final = {roman: number for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), 1)}
 LEVELS: Final = tuple(f"diagnosis_{level}" for level in range(1, 6))
 
 

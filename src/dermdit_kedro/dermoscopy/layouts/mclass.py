@@ -11,7 +11,6 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
 from dermdit_kedro.dermoscopy.records import Diagnosis, label_diagnoses
-from dermdit_kedro.errors import UserError
 
 ORIGIN: Final = "MClass (Brinker et al. 2019, skinclass.de/mclass)"
 MODALITIES: Final = {"dermoscopic": "BenchmarkDermoscopic", "clinical": "BenchmarkClinical"}
@@ -35,11 +34,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     modality = str(source.option("modality"))
     other = {"dermoscopic": "clinical", "clinical": "dermoscopic"}[modality]
     files = [file for file in source.files if MODALITIES[other] not in (source.root.name, *PurePosixPath(file).parts)]
-    folders = [PurePosixPath(file).parent.name.lower() for file in files]
-    odd = sorted(set(folders) - set(DIAGNOSES))
-    if odd:
-        raise UserError(f"a folder of images in {source.root} must be one of {', '.join(DIAGNOSES)}. Got {odd[0]!r}")
-    diagnosis = pd.Series([str(DIAGNOSES[folder]) for folder in folders], dtype="object")
+    diagnosis = source.by_folder(files, DIAGNOSES)
     names = [PurePosixPath(file).stem for file in files]
     rows = pd.DataFrame({"name": names, "file": files, "modality": modality, "diagnosis": diagnosis})
     return pd.concat([rows, label_diagnoses(diagnosis)], axis=1)

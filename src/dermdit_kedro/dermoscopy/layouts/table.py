@@ -20,33 +20,19 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, bare_name, opener
-from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table, translate
+from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, SKIN_TYPES, image_names, read_table, translate
 from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS, Diagnosis, clean_ages, label_diagnoses
 from dermdit_kedro.errors import UserError
 
 ORIGIN: Final = "your images and your table"
-TRUTH: Final = {
-    "true": True,
-    "false": False,
-    "1": True,
-    "0": False,
-    "1.0": True,
-    "0.0": False,
-    "yes": True,
-    "no": False,
-}
 WORDS: Final[dict[str, dict[str, Any]]] = {
     "diagnosis": {str(kind): str(kind) for kind in Diagnosis},
-    "is_malignant": TRUTH,
-    "is_melanoma": TRUTH,
+    "is_malignant": FLAGS,
+    "is_melanoma": FLAGS,
     "sex": {sex: sex for sex in SEXES},
     "site": {site: site for site in SITES},
     "tone_group": {tone: tone for tone in TONE_GROUPS},
-    "fitzpatrick_skin_type": {
-        word: number
-        for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), 1)
-        for word in (roman, str(number))
-    },
+    "fitzpatrick_skin_type": SKIN_TYPES,
 }
 """Column -> the words that need no translation."""
 
@@ -54,7 +40,7 @@ IDS: Final = ("patient_id", "lesion_id")
 NOTHING: Final = ("unknown", "-1", "na", "n/a", "nan", "none", "null")
 """Words that say that nothing is known, in any column."""
 
-COLUMNS: Final = ("image", "patient_id", "lesion_id", "age_approx", *WORDS)
+COLUMNS: Final = ("image", *IDS, "age_approx", *WORDS)
 
 
 class TableOptions(FolderOptions):

@@ -80,8 +80,15 @@ def image_names(values: pd.Series, where: str) -> pd.Series:
     return values
 
 
-FLAGS: Final = {"0": False, "0.0": False, "1": True, "1.0": True, "false": False, "true": True}
+FLAGS: Final = {
+    **dict.fromkeys(("0", "0.0", "false", "no"), False), **dict.fromkeys(("1", "1.0", "true", "yes"), True)
+}  # fmt: skip
 """How tables write yes and no."""
+
+SKIN_TYPES: Final = {
+    word: number for number, roman in enumerate(("i", "ii", "iii", "iv", "v", "vi"), 1) for word in (roman, str(number))
+}
+"""How tables write Fitzpatrick skin types."""
 
 
 def translate(
