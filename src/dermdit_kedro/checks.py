@@ -49,7 +49,7 @@ def refuse_parameters(parameters: Mapping[str, Any], pipelines: Mapping[str, Pip
     known = set(types) | {f"{key}.{field}" for key, kinds in types.items() for kind in kinds for field in _fields(kind)}
     faults = [_unknown(key, known) for key in _unread(parameters, set(types))]
     for key, kinds in types.items():
-        present, value = _select(parameters, key)
+        present, value = select(parameters, key)
         for kind in kinds if present else ():
             faults += _faults(key, value, kind, known)
     if faults:
@@ -127,8 +127,16 @@ def _unread(parameters: Mapping[str, Any], read: set[str], above: str = "") -> I
             yield key
 
 
-def _select(parameters: Mapping[str, Any], key: str) -> tuple[bool, Any]:
-    """Follow a dotted key: (whether it is there, its value)."""
+def select(parameters: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    """Follow a dotted key.
+
+    Args:
+        parameters: Nested parameters.
+        key: Names with dots between them.
+
+    Returns:
+        Whether it is there, and its value.
+    """
     value: Any = parameters
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dermdit_kedro.checks import select
 from dermdit_kedro.errors import UserError
 
 Config = Mapping[str, Any]
@@ -24,13 +25,9 @@ def refuse_combinations(parameters: Config) -> None:
 
 
 def _at(parameters: Config, key: str, default: Any = None) -> Any:
-    """Follow a dotted key."""
-    value: Any = parameters
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or value.get(part) is None:
-            return default
-        value = value[part]
-    return value
+    """Follow a dotted key; what is not there, or null, is the default."""
+    _, value = select(parameters, key)
+    return default if value is None else value
 
 
 def _seed(parameters: Config) -> Iterator[str]:
