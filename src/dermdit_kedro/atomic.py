@@ -1,5 +1,6 @@
 """Writes that are there whole or not at all: write aside, fsync, rename."""
 
+import glob
 import json
 import os
 import re
@@ -98,9 +99,10 @@ def mend(folder: Path, name: str | None = None) -> None:
 
     Args:
         folder: The folder, searched through all levels.
-        name: Look for what was left of this file or folder alone; null for all.
+        name: Look for what was left of this file or folder alone, on the first level; null for all.
     """
-    found = [(path, _LEFTOVER.fullmatch(path.name)) for path in folder.rglob(".*")]
+    paths = folder.rglob(".*") if name is None else folder.glob(f".{glob.escape(name)}.*")
+    found = [(path, _LEFTOVER.fullmatch(path.name)) for path in paths]
     leftovers = [(path, match.group(1)) for path, match in found if match and name in (None, match.group(1))]
     for path, original in sorted(leftovers, key=lambda leftover: leftover[0].suffix != ".old"):
         target = path.with_name(original)

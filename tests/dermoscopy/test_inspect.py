@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
 
+from dermdit_kedro.dermoscopy import inspect
 from dermdit_kedro.dermoscopy.inspect import Reason, inspect_records
 from dermdit_kedro.dermoscopy.layouts import Source, open_source
 from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS
@@ -22,7 +24,8 @@ def source(write_ham: Callable[..., Path]) -> Source:
 
 
 def look(source: Source, records: pd.DataFrame, max_pixels: int = 10**6) -> tuple[pd.DataFrame, dict[str, str]]:
-    whole, quarantine = inspect_records({"ham": source}, records, max_pixels, 2)
+    with TemporaryDirectory() as ledger:
+        whole, quarantine = inspect_records({"ham": source}, records, max_pixels, 2, Path(ledger))
     assert list(quarantine) == list(QUARANTINE_COLUMNS)
     assert set(quarantine["reason"]) <= set(Reason)
     assert len(whole) + len(quarantine) == len(records)
@@ -63,8 +66,8 @@ def test_second_row_of_an_image_id_is_set_aside(source: Source) -> None:
     assert set(quarantined.values()) == {"duplicate_id"}
 
 
-def test_number_of_threads_changes_nothing(source: Source) -> None:
-    one, four = (inspect_records({"ham": source}, source.records(), 10**6, n)[0] for n in (1, 4))
+def test_number_of_workers_changes_nothing(source: Source, tmp_path: Path) -> None:
+    one, four = (inspect_records({"ham": source}, source.records(), 10**6, n, tmp_path / f"{n}")[0] for n in (1, 4))
     pd.testing.assert_frame_equal(one, four)
 
 
@@ -74,3 +77,39 @@ def test_an_image_that_the_archive_lists_as_a_duplicate_is_set_aside(source: Sou
     whole, quarantined = look(source, records)
     assert whole["image_id"].tolist() == ["ham/ISIC_04"]
     assert quarantined == {"ham/ISIC_05": "listed_duplicate"}
+
+
+def test_a_rerun_looks_only_at_what_changed(
+    write_ham: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_ham(parts=False)
+    images = folder / "images"
+    (images / "ISIC_02.jpg").write_text("no image")
+    (images / "ISIC_03.jpg").unlink()
+    seen: list[str] = []
+
+    def inspect_image(source: Source, file: str, max_pixels: int) -> inspect.Finding:
+        seen.append(Path(file).stem)
+        return original(source, file, max_pixels)
+
+    original = inspect.inspect_image
+    monkeypatch.setattr(inspect, "inspect_image", inspect_image)
+
+    def run() -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+        seen.clear()
+        source = open_source("ham", {"layout": "ham10000", "role": "train", "path": str(folder)})
+        return *inspect_records({"ham": source}, source.records(), 10**6, 1, tmp_path / "ledger"), list(seen)
+
+    whole, quarantine, first = run()
+    assert first == [f"ISIC_0{i}" for i in range(1, 6)]
+    again, quarantine_again, second = run()
+    assert second == ["ISIC_03"]  # a missing file may have come
+    pd.testing.assert_frame_equal(again, whole)
+    pd.testing.assert_frame_equal(quarantine_again, quarantine)
+    (images / "ISIC_03.jpg").write_bytes((images / "ISIC_01.jpg").read_bytes())
+    (images / "ISIC_02.jpg").write_bytes((images / "ISIC_04.jpg").read_bytes())
+    whole, quarantine, third = run()
+    assert third == ["ISIC_02", "ISIC_03"]
+    assert len(whole) == 5
+    assert quarantine.empty
+    assert whole["sha256"].nunique() == 3

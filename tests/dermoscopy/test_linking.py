@@ -97,12 +97,12 @@ def test_no_image_gives_no_cluster() -> None:
     assert link_images(images(0), 16).empty
 
 
-def test_phantoms_are_linked_by_lesion_and_patient_alone() -> None:
+def test_phantoms_are_linked_by_lesion_and_patient_alone(tmp_path: Path) -> None:
     from dermdit_kedro.dermoscopy.inspect import inspect_records
     from dermdit_kedro.dermoscopy.layouts import open_source
 
     source = open_source("phantoms", {"layout": "phantom", "role": "train", "num_images": 60, "seed": 3})
-    whole, _ = inspect_records({"phantoms": source}, source.records(), 10**6, 0)
+    whole, _ = inspect_records({"phantoms": source}, source.records(), 10**6, 0, tmp_path)
     without = link_images(whole.assign(phash=images(len(whole))["phash"]), 0)
     assert link_images(whole, 16).nunique() == without.nunique()
 

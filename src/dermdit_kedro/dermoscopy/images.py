@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,28 +55,56 @@ def write_png(path: Path, image: "np.ndarray[Any, Any] | Image.Image") -> None:
         aside.write_bytes(buffer.getvalue())
 
 
-def build_image_index(folder: Path, suffix: str = ".png") -> pd.DataFrame:
-    """Write `index.parquet` for all images below a folder.
+def index_row(folder: Path, file: str) -> dict[str, Any]:
+    """Describe one image of a folder of ours.
 
     Args:
-        folder: The folder; an image's id is its path below it without the suffix.
-        suffix: File name suffix of the images.
+        folder: The folder.
+        file: The image's path below it; its id is this without the suffix.
 
     Returns:
-        image_id, file, width, height, sha256, sorted by file.
+        image_id, file, width, height, sha256.
     """
-    rows = []
-    for path in sorted(folder.rglob(f"*{suffix}")):
-        content = path.read_bytes()
-        width, height = Image.open(io.BytesIO(content)).size
-        file = path.relative_to(folder).as_posix()
-        digest = hashlib.sha256(content).hexdigest()
-        row = {"image_id": file.removesuffix(suffix), "file": file, "width": width, "height": height, "sha256": digest}
-        rows.append(row)
-    index = pd.DataFrame(rows, columns=["image_id", "file", "width", "height", "sha256"])
+    content = (folder / file).read_bytes()
+    width, height = Image.open(io.BytesIO(content)).size
+    digest = hashlib.sha256(content).hexdigest()
+    return {
+        "image_id": file.removesuffix(".png"),
+        "file": file,
+        "width": width,
+        "height": height,
+        "sha256": digest,
+    }
+
+
+def write_index(folder: Path, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Write `index.parquet` of a folder.
+
+    Args:
+        folder: The folder.
+        rows: What `index_row` says of each image, in any order.
+
+    Returns:
+        The index, sorted by file.
+    """
+    index = pd.DataFrame(list(rows), columns=["image_id", "file", "width", "height", "sha256"])
+    index = index.sort_values("file", ignore_index=True)
     with atomic_file(folder / "index.parquet") as aside:
         index.to_parquet(aside, index=False)
     return index
+
+
+def build_image_index(folder: Path) -> pd.DataFrame:
+    """Write `index.parquet` for all PNG images below a folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The index, sorted by file.
+    """
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    return write_index(folder, (index_row(folder, file) for file in files))
 
 
 def read_rgb(path: Path) -> "np.ndarray[Any, Any]":

@@ -1,16 +1,19 @@
 """Look into every image once: is it whole, what does it hash to, how large is it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
 import imagehash
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.layouts import Source
-from dermdit_kedro.dermoscopy.parallel import work_through
+from dermdit_kedro.dermoscopy.ledger import Ledger
 from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS
 
 HASH_SIDE = 16
@@ -40,6 +43,12 @@ class Finding:
     detail: str = ""
 
 
+FINDING_DTYPES: Final = {
+    "sha256": "str", "phash": "str", "width": "Int64", "height": "Int64", "reason": "str", "detail": "str"
+}  # fmt: skip
+"""Columns and dtypes of findings."""
+
+
 def inspect_image(source: Source, file: str, max_pixels: int) -> Finding:
     """Decode one image and hash it; a bad one is a finding, never an exception.
 
@@ -67,16 +76,17 @@ def inspect_image(source: Source, file: str, max_pixels: int) -> Finding:
 
 
 def inspect_records(
-    sources: Mapping[str, Source], records: pd.DataFrame, max_pixels: int, num_workers: int
+    sources: Mapping[str, Source], records: pd.DataFrame, max_pixels: int, num_workers: int, ledger: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Inspect the images of all records.
+    """Inspect the images of all records; those that have not changed since an earlier run are not read again.
 
     Args:
         sources: The sources by name.
         records: Harmonised records; of an image id that occurs twice the first counts, and one that a list of the
             archive calls a duplicate is not looked at.
         max_pixels: Bound on width x height.
-        num_workers: Threads; 0 uses every core.
+        num_workers: Processes; 0 uses every core.
+        ledger: Folder of what earlier runs with this bound found.
 
     Returns:
         The records of whole images with sha256, phash, width and height; and the quarantine.
@@ -85,18 +95,30 @@ def inspect_records(
     records, named = records[~listed], records.loc[listed].assign(reason=str(Reason.LISTED_DUPLICATE))
     named["detail"] = "the archive lists it as a duplicate of " + named["listed_duplicate_of"]
     repeated = records["image_id"].duplicated()
-    once: Sequence[tuple[str, str]] = list(records.loc[~repeated, ["source", "file"]].itertuples(index=False))
-
-    def look(item: tuple[str, str]) -> Finding:
-        return inspect_image(sources[item[0]], item[1], max_pixels)
-
-    found = work_through(look, once, len(once), "inspect images", num_workers)
-    findings = pd.DataFrame([finding.__dict__ for finding in found], columns=list(Finding.__dataclass_fields__))
-    joined = pd.concat([records[~repeated].reset_index(drop=True), findings], axis=1)
+    once = records[~repeated].reset_index(drop=True)
+    findings = Ledger(ledger, FINDING_DTYPES).complete(
+        _stamps(sources, once),
+        partial(_look, dict(sources), max_pixels),
+        once[["source", "file"]].itertuples(index=False, name=None),
+        "inspect images",
+        num_workers,
+    )
+    joined = pd.concat([once, findings], axis=1)
     is_whole = joined["reason"].isna()
     twice = records[repeated].assign(reason=str(Reason.DUPLICATE_ID), detail="an earlier row has the same image id")
     bad = pd.concat([joined[~is_whole], twice, named], ignore_index=True)
-    bad["reason"] = bad["reason"].astype("str")
     whole = joined[is_whole].drop(columns=["reason", "detail"]).reset_index(drop=True)
-    whole = whole.astype({"width": "Int64", "height": "Int64", "sha256": "str", "phash": "str"})
     return whole, bad[list(QUARANTINE_COLUMNS)].astype("str").reset_index(drop=True)
+
+
+def _look(sources: Mapping[str, Source], max_pixels: int, item: tuple[str, str]) -> dict[str, Any]:
+    source, file = item
+    return asdict(inspect_image(sources[source], file, max_pixels))
+
+
+def _stamps(sources: Mapping[str, Source], records: pd.DataFrame) -> pd.Series:
+    """Tell each file from others and from what it was before; null where it cannot be told."""
+    names = zip(records["source"], records["file"], strict=True)
+    stamps = ((source, file, sources[source].stamp(file)) for source, file in names)
+    keys = [None if stamp is None else f"{source}/{file} {stamp}" for source, file, stamp in stamps]
+    return pd.Series(keys, dtype="str")

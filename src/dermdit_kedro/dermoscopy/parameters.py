@@ -22,7 +22,7 @@ class DataEngineeringConfig(Parameters):
         val_share: Share of the lesions kept for choosing (thresholds, checkpoints), of role-train sources.
         test_share: Share of the lesions held out, of role-train sources.
         resize_mode: `resize` squeezes to the square (the paper), `center_crop` cuts it, `pad` fills with black.
-        num_workers: Threads that decode; 0 uses every core. Changes speed alone.
+        num_workers: Processes that decode; 0 uses every core. Changes speed alone.
         skin_tone: How skin tone is estimated.
     """
 

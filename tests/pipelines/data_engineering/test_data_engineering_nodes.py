@@ -43,8 +43,8 @@ def phantoms() -> dict[str, Any]:
 
 def make(sources: dict[str, Any], work_dir: Path, config: DataEngineeringConfig = CONFIG, size: int = 16) -> Made:
     records = nodes.read_sources(sources, config, 0)
-    inspected, quarantine = nodes.inspect_images(sources, records, config)
-    tones = nodes.measure_skin_tone(sources, inspected, config)
+    inspected, quarantine = nodes.inspect_images(sources, records, config, work_dir)
+    tones = nodes.measure_skin_tone(sources, inspected, config, work_dir)
     clusters = nodes.link_duplicates(inspected, config)
     manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
     images = nodes.prepare_images(sources, manifest, config, size, work_dir)
@@ -167,7 +167,7 @@ def test_a_run_without_one_whole_image_stops(tmp_path: Path) -> None:
     sources = {"ham": open_source("ham", {"layout": "ham10000", "role": "train", "path": str(tmp_path)})}
     records = nodes.read_sources(sources, CONFIG, 0)
     with pytest.raises(UserError, match=r"at least one image must be readable.*unreadable"):
-        nodes.inspect_images(sources, records, CONFIG)
+        nodes.inspect_images(sources, records, CONFIG, tmp_path / "work")
 
 
 @pytest.mark.slow

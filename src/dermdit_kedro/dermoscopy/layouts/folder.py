@@ -13,7 +13,7 @@ from typing import Any, Final
 import pandas as pd
 from pandera.errors import SchemaError
 
-from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below
+from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below, stamp_below
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
 from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, RECORDS_SCHEMA, Diagnosis, conform, make_image_id
 from dermdit_kedro.errors import UserError
@@ -110,6 +110,10 @@ class FolderSource:
     def read_bytes(self, file: str) -> bytes:
         """Return the bytes of one image."""
         return read_below(self.root, file)
+
+    def stamp(self, file: str) -> str | None:
+        """Return size and time of change of one image."""
+        return stamp_below(self.root, file)
 
     def option(self, name: str) -> Any:
         """Return one of the layout's own options."""

@@ -1,5 +1,6 @@
 """Layout `phantom`: procedural images, rendered when they are read."""
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ class PhantomSource:
         if not stem.isdigit() or int(stem) >= self.options.num_images:
             raise FileNotFoundError(f"{self.name} has images 0.png to {self.options.num_images - 1}.png. Got {file!r}")
         return _rendered(self.options.model_dump_json(), int(stem))
+
+    def stamp(self, file: str) -> str | None:
+        """Return a hash of what the phantom is drawn from."""
+        return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()[:16]
 
 
 def open_source(name: str, role: str, options: Mapping[str, Any]) -> Source:

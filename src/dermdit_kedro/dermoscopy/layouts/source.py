@@ -88,6 +88,16 @@ class Source(Protocol):
             PermissionError: If the file lies outside the source's folder.
         """
 
+    def stamp(self, file: str) -> str | None:
+        """Tell the bytes of one image from what they were before, without reading them.
+
+        Args:
+            file: The `file` of its record.
+
+        Returns:
+            Text that changes when the image does; null where there is no such image.
+        """
+
 
 def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) -> Options:
     """Validate the options of a source.
@@ -108,6 +118,23 @@ def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) ->
     except ValidationError as error:
         faults = [f"sources.{name}.{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise UserError("\n".join(faults)) from error
+
+
+def stamp_below(root: Path, file: str) -> str | None:
+    """Return size and time of change of a file; null where it cannot be looked at.
+
+    Args:
+        root: The folder.
+        file: The name, relative to it.
+
+    Returns:
+        Text that changes when the file does.
+    """
+    try:
+        found = (root / file).stat()
+    except (OSError, ValueError):  # ValueError: a name with a null character
+        return None
+    return f"{found.st_size}-{found.st_mtime_ns}"
 
 
 def read_below(root: Path, file: str) -> bytes:

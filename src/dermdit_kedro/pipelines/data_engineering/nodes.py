@@ -37,14 +37,15 @@ def read_sources(sources: dict[str, Any], data_engineering: DataEngineeringConfi
 
 
 def inspect_images(
-    sources: dict[str, Any], records: pd.DataFrame, data_engineering: DataEngineeringConfig
+    sources: dict[str, Any], records: pd.DataFrame, data_engineering: DataEngineeringConfig, work_dir: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode every image once; hash the whole ones, set the others aside with a reason.
 
     Args:
         sources: Name -> source.
         records: Harmonised records.
-        data_engineering: Bound on pixels, threads.
+        data_engineering: Bound on pixels, processes.
+        work_dir: The folder of all work folders; a rerun looks at what is new or has changed.
 
     Returns:
         Records of whole images with sha256, phash, width, height; and the quarantine.
@@ -52,9 +53,12 @@ def inspect_images(
     Raises:
         UserError: If no image is whole.
     """
-    from dermdit_kedro.dermoscopy.inspect import inspect_records
+    from dermdit_kedro.dermoscopy.inspect import HASH_SIDE, inspect_records
 
-    whole, quarantine = inspect_records(sources, records, data_engineering.max_pixels, data_engineering.num_workers)
+    config = data_engineering
+    bounds = {"max_pixels": config.max_pixels, "hash_side": HASH_SIDE}
+    job = create_job(work_dir, "inspect_images", __name__, config=bounds)
+    whole, quarantine = inspect_records(sources, records, config.max_pixels, config.num_workers, job.result)
     if whole.empty:
         first = quarantine.iloc[0].to_dict() if len(quarantine) else "no record at all"
         raise UserError(
@@ -64,42 +68,24 @@ def inspect_images(
 
 
 def measure_skin_tone(
-    sources: dict[str, Any], inspected: pd.DataFrame, data_engineering: DataEngineeringConfig
+    sources: dict[str, Any], inspected: pd.DataFrame, data_engineering: DataEngineeringConfig, work_dir: Path
 ) -> pd.DataFrame:
     """Estimate the skin tone of every image from its pixels; an expert's skin type, where there is one, wins.
 
     Args:
         sources: Name -> source.
         inspected: Records of whole images.
-        data_engineering: `skin_tone`, threads.
+        data_engineering: `skin_tone`, bound on pixels, processes.
+        work_dir: The folder of all work folders; a rerun measures what is new or has changed.
 
     Returns:
         image_id, ita_degrees, ita_iqr, tone_group, tone_source.
     """
-    import numpy as np
+    from dermdit_kedro.dermoscopy.preparing import measure_tones
 
-    from dermdit_kedro.dermoscopy.decoding import decode_image
-    from dermdit_kedro.dermoscopy.parallel import work_through
-    from dermdit_kedro.dermoscopy.records import settle_tones
-    from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone as measure
-
-    def look(item: tuple[str, str, str]) -> dict[str, Any]:
-        image_id, source, file = item
-        image = decode_image(sources[source].read_bytes(file), data_engineering.max_pixels)
-        tone = measure(np.asarray(image), data_engineering.skin_tone)
-        return {
-            "image_id": image_id,
-            "ita_degrees": tone.ita_degrees,
-            "ita_iqr": tone.ita_iqr,
-            "group": tone.tone_group,
-        }
-
-    items = list(inspected[["image_id", "source", "file"]].itertuples(index=False, name=None))
-    rows = work_through(look, items, len(items), "measure skin tone", data_engineering.num_workers)
-    measured = pd.DataFrame(list(rows))
-    said = inspected[["fitzpatrick_skin_type", "expert_tone_group"]].reset_index(drop=True)
-    settled = settle_tones(said["fitzpatrick_skin_type"], said["expert_tone_group"], measured.pop("group"))
-    return pd.concat([measured, settled], axis=1)
+    config = {"skin_tone": data_engineering.skin_tone, "max_pixels": data_engineering.max_pixels}
+    job = create_job(work_dir, "measure_skin_tone", __name__, config=config)
+    return measure_tones(sources, inspected, data_engineering, job.result)
 
 
 def link_duplicates(inspected: pd.DataFrame, data_engineering: DataEngineeringConfig) -> pd.DataFrame:
@@ -161,39 +147,26 @@ def prepare_images(
     Args:
         sources: Name -> source.
         manifest: The manifest.
-        data_engineering: `resize_mode`, bound on pixels, threads.
+        data_engineering: `resize_mode`, bound on pixels, processes.
         image_size: Side in pixels.
         work_dir: The folder of all work folders; a rerun writes what is missing.
 
     Returns:
         The folder, one file `<image_id>.png` an image.
     """
-    from dermdit_kedro.dermoscopy.decoding import decode_image
-    from dermdit_kedro.dermoscopy.images import build_image_index, resize_image, write_png
-    from dermdit_kedro.dermoscopy.parallel import work_through
+    from dermdit_kedro.dermoscopy.preparing import write_images
 
-    mode = data_engineering.resize_mode
     job = create_job(
         work_dir,
         "prepare_images",
         __name__,
-        config={"image_size": image_size, "resize_mode": mode},
+        config={"image_size": image_size, "resize_mode": data_engineering.resize_mode},
         inputs={"images": manifest[["image_id", "sha256"]]},
     )
 
-    def write(item: tuple[str, str, str]) -> None:
-        image_id, source, file = item
-        path = job.result / f"{image_id}.png"
-        if not path.is_file():
-            image = decode_image(sources[source].read_bytes(file), data_engineering.max_pixels)
-            write_png(path, resize_image(image, image_size, mode))
-
     if not job.is_complete:
         mend(job.result)
-        items = list(manifest[["image_id", "source", "file"]].itertuples(index=False, name=None))
-        for _ in work_through(write, items, len(items), "prepare images", data_engineering.num_workers):
-            pass
-        build_image_index(job.result)
+        write_images(sources, manifest, data_engineering, image_size, job.result)
         job.complete()
     return job.handle(ImageFolder)
 

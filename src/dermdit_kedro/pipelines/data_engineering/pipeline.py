@@ -24,8 +24,13 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(read_sources, ["sources", CONFIG, "params:seed"], "records", name="read_sources"),
-            Node(inspect_images, ["sources", "records", CONFIG], ["inspected", "quarantine"], name="inspect_images"),
-            Node(measure_skin_tone, ["sources", "inspected", CONFIG], "tones", name="measure_skin_tone"),
+            Node(
+                inspect_images,
+                ["sources", "records", CONFIG, "work_dir"],
+                ["inspected", "quarantine"],
+                name="inspect_images",
+            ),
+            Node(measure_skin_tone, ["sources", "inspected", CONFIG, "work_dir"], "tones", name="measure_skin_tone"),
             Node(link_duplicates, ["inspected", CONFIG], "clusters", name="link_duplicates"),
             Node(
                 assign_splits,

@@ -1,0 +1,93 @@
+"""What is done to every image after it was found whole: its tone is measured, it is written at one size."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from dermdit_kedro.dermoscopy.decoding import decode_image
+from dermdit_kedro.dermoscopy.images import index_row, resize_image, write_index, write_png
+from dermdit_kedro.dermoscopy.layouts import Source
+from dermdit_kedro.dermoscopy.ledger import Ledger
+from dermdit_kedro.dermoscopy.parallel import work_through
+from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig, ResizeMode
+from dermdit_kedro.dermoscopy.records import settle_tones
+from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone
+from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
+
+TONE_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
+
+
+def measure_tones(
+    sources: Mapping[str, Source], images: pd.DataFrame, config: DataEngineeringConfig, ledger: Path
+) -> pd.DataFrame:
+    """Estimate the skin tone of every image; an expert's skin type, where there is one, wins.
+
+    Args:
+        sources: The sources by name.
+        images: Records of whole images with sha256.
+        config: `skin_tone`, bound on pixels, processes.
+        ledger: Folder of what earlier runs with these parameters measured; equal bytes are measured once.
+
+    Returns:
+        image_id, ita_degrees, ita_iqr, tone_group, tone_source.
+    """
+    measured = Ledger(ledger, TONE_DTYPES).complete(
+        images["sha256"],
+        partial(_measure, dict(sources), config.skin_tone, config.max_pixels),
+        images[["source", "file"]].itertuples(index=False, name=None),
+        "measure skin tone",
+        config.num_workers,
+    )
+    said = images[["image_id", "fitzpatrick_skin_type", "expert_tone_group"]].reset_index(drop=True)
+    settled = settle_tones(said["fitzpatrick_skin_type"], said["expert_tone_group"], measured["group"])
+    return pd.concat([said[["image_id"]], measured[["ita_degrees", "ita_iqr"]], settled], axis=1)
+
+
+def _measure(
+    sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: tuple[str, str]
+) -> dict[str, Any]:
+    source, file = item
+    image = decode_image(sources[source].read_bytes(file), max_pixels)
+    tone = measure_skin_tone(np.asarray(image), skin_tone)
+    return {"ita_degrees": tone.ita_degrees, "ita_iqr": tone.ita_iqr, "group": tone.tone_group}
+
+
+def write_images(
+    sources: Mapping[str, Source],
+    images: pd.DataFrame,
+    config: DataEngineeringConfig,
+    image_size: int,
+    folder: Path,
+) -> None:
+    """Write every image at one size as `<image_id>.png`, without metadata, and the index; what is there is kept.
+
+    Args:
+        sources: The sources by name.
+        images: image_id, source, file.
+        config: `resize_mode`, bound on pixels, processes.
+        image_size: Side in pixels.
+        folder: The folder to fill.
+    """
+    write = partial(_write, dict(sources), config.max_pixels, config.resize_mode, image_size, folder)
+    items = images[["image_id", "source", "file"]].itertuples(index=False, name=None)
+    write_index(folder, work_through(write, items, len(images), "prepare images", config.num_workers))
+
+
+def _write(
+    sources: Mapping[str, Source],
+    max_pixels: int,
+    mode: ResizeMode,
+    size: int,
+    folder: Path,
+    item: tuple[str, str, str],
+) -> dict[str, Any]:
+    image_id, source, file = item
+    name = f"{image_id}.png"
+    if not (folder / name).is_file():
+        image = decode_image(sources[source].read_bytes(file), max_pixels)
+        write_png(folder / name, resize_image(image, size, mode))
+    return index_row(folder, name)
