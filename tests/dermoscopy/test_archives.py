@@ -10,7 +10,7 @@ from PIL import Image
 
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.linking import link_images
-from dermdit_kedro.dermoscopy.records import RECORDS_SCHEMA
+from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.dermoscopy.splits import assign_splits, check_splits
 
 METADATA = Path(__file__).resolve().parents[2] / "data" / "01_raw" / "metadata"

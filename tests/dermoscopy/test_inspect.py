@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from dermdit_kedro.dermoscopy import inspect
-from dermdit_kedro.dermoscopy.inspect import Reason, inspect_records
+from dermdit_kedro.dermoscopy.inspect import inspect_records
 from dermdit_kedro.dermoscopy.layouts import Source, open_source
-from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS
+from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS, Reason
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.phantom import render
-from dermdit_kedro.dermoscopy.records import RECORDS_SCHEMA
+from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.errors import UserError
 
 

@@ -12,7 +12,6 @@ from dermdit_kedro.dermoscopy.records import (
     MALIGNANT,
     MANIFEST_COLUMNS,
     MANIFEST_DTYPES,
-    MANIFEST_SCHEMA,
     RECORD_DTYPES,
     Diagnosis,
     clean_ages,
@@ -21,6 +20,7 @@ from dermdit_kedro.dermoscopy.records import (
     make_image_id,
     settle_tones,
 )
+from dermdit_kedro.dermoscopy.schemas import MANIFEST_SCHEMA, QUARANTINE_SCHEMA
 
 ROW = {
     "image_id": "s/1",
@@ -93,6 +93,15 @@ def test_value_outside_the_vocabulary_is_refused(column: str, value: object) -> 
 def test_repeated_image_is_refused() -> None:
     with pytest.raises(pandera.errors.SchemaError, match="image_id"):
         MANIFEST_SCHEMA.validate(pd.concat([manifest(), manifest()], ignore_index=True))
+
+
+def test_a_reason_is_one_of_the_closed_list() -> None:
+    row = {"source": "s", "file": "a.jpg", "image_id": "s/a", "reason": "unreadable", "detail": ""}
+    table = pd.DataFrame([row]).astype("str")
+    QUARANTINE_SCHEMA.validate(table)
+    QUARANTINE_SCHEMA.validate(table.iloc[:0])
+    with pytest.raises(pandera.errors.SchemaError, match="reason"):
+        QUARANTINE_SCHEMA.validate(table.assign(reason="ugly").astype("str"))
 
 
 @pytest.mark.parametrize("name", ["ISIC_0024306", "a b/ü.x", "../../etc/passwd", ".hidden", "", "x" * 90])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dermdit_kedro.dermoscopy.layouts import LAYOUTS, open_source
-from dermdit_kedro.dermoscopy.records import RECORDS_SCHEMA
+from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 
 COUNT = 24
 DX = {

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,21 +13,10 @@ import pandas as pd
 from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.layouts import Source
 from dermdit_kedro.dermoscopy.ledger import Ledger
-from dermdit_kedro.dermoscopy.records import QUARANTINE_COLUMNS
+from dermdit_kedro.dermoscopy.records import INSPECTED_DTYPES, QUARANTINE_COLUMNS, Reason, conform
 
 HASH_SIDE = 16
 """Side of the perceptual hash; it has this many bits squared."""
-
-
-class Reason(StrEnum):
-    """Why an image is in quarantine; a closed list."""
-
-    MISSING_FILE = "missing_file"
-    UNSAFE_PATH = "unsafe_path"
-    UNREADABLE = "unreadable"
-    TOO_LARGE = "too_large"
-    DUPLICATE_ID = "duplicate_id"
-    LISTED_DUPLICATE = "listed_duplicate"
 
 
 @dataclass(frozen=True)
@@ -107,8 +95,9 @@ def inspect_records(
     is_whole = joined["reason"].isna()
     twice = records[repeated].assign(reason=str(Reason.DUPLICATE_ID), detail="an earlier row has the same image id")
     bad = pd.concat([joined[~is_whole], twice, named], ignore_index=True)
-    whole = joined[is_whole].drop(columns=["reason", "detail"]).reset_index(drop=True)
-    return whole, bad[list(QUARANTINE_COLUMNS)].astype("str").reset_index(drop=True)
+    return conform(joined[is_whole], INSPECTED_DTYPES), bad[list(QUARANTINE_COLUMNS)].astype("str").reset_index(
+        drop=True
+    )
 
 
 def _look(sources: Mapping[str, Source], max_pixels: int, item: tuple[str, str]) -> dict[str, Any]:

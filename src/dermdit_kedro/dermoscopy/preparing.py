@@ -14,11 +14,11 @@ from dermdit_kedro.dermoscopy.layouts import Source
 from dermdit_kedro.dermoscopy.ledger import Ledger
 from dermdit_kedro.dermoscopy.parallel import work_through
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig, ResizeMode
-from dermdit_kedro.dermoscopy.records import settle_tones
+from dermdit_kedro.dermoscopy.records import TONE_DTYPES, conform, settle_tones
 from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
 
-TONE_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
+LOOK_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
 
 
 def measure_tones(
@@ -35,7 +35,7 @@ def measure_tones(
     Returns:
         image_id, ita_degrees, ita_iqr, tone_group, tone_source.
     """
-    measured = Ledger(ledger, TONE_DTYPES).complete(
+    measured = Ledger(ledger, LOOK_DTYPES).complete(
         images["sha256"],
         partial(_measure, dict(sources), config.skin_tone, config.max_pixels),
         images[["source", "file"]].itertuples(index=False, name=None),
@@ -44,7 +44,7 @@ def measure_tones(
     )
     said = images[["image_id", "fitzpatrick_skin_type", "expert_tone_group"]].reset_index(drop=True)
     settled = settle_tones(said["fitzpatrick_skin_type"], said["expert_tone_group"], measured["group"])
-    return pd.concat([said[["image_id"]], measured[["ita_degrees", "ita_iqr"]], settled], axis=1)
+    return conform(pd.concat([said, measured, settled], axis=1), TONE_DTYPES)
 
 
 def _measure(

@@ -13,7 +13,7 @@ from PIL import Image
 from dermdit_kedro.dermoscopy.data_report import summarise_data
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
-from dermdit_kedro.dermoscopy.records import MANIFEST_SCHEMA, RECORDS_SCHEMA
+from dermdit_kedro.dermoscopy.schemas import MANIFEST_SCHEMA, RECORDS_SCHEMA
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.pipelines.data_engineering import nodes

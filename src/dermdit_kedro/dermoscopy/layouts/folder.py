@@ -15,7 +15,8 @@ from pandera.errors import SchemaError
 
 from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below, stamp_below
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
-from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, RECORDS_SCHEMA, Diagnosis, conform, make_image_id
+from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, Diagnosis, conform, make_image_id
+from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
 

@@ -23,7 +23,7 @@ def read_sources(sources: dict[str, Any], data_engineering: DataEngineeringConfi
     Returns:
         Records, dtypes `RECORD_DTYPES`.
     """
-    from dermdit_kedro.dermoscopy.records import RECORDS_SCHEMA
+    from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
     from dermdit_kedro.dermoscopy.subset import keep_some
 
     tables = []
@@ -54,6 +54,7 @@ def inspect_images(
         UserError: If no image is whole.
     """
     from dermdit_kedro.dermoscopy.inspect import HASH_SIDE, inspect_records
+    from dermdit_kedro.dermoscopy.schemas import INSPECTED_SCHEMA, QUARANTINE_SCHEMA
 
     config = data_engineering
     bounds = {"max_pixels": config.max_pixels, "hash_side": HASH_SIDE}
@@ -64,7 +65,7 @@ def inspect_images(
         raise UserError(
             f"at least one image must be readable; all {len(quarantine)} are in quarantine, such as {first}"
         )
-    return whole, quarantine
+    return INSPECTED_SCHEMA.validate(whole), QUARANTINE_SCHEMA.validate(quarantine)
 
 
 def measure_skin_tone(
@@ -82,10 +83,12 @@ def measure_skin_tone(
         image_id, ita_degrees, ita_iqr, tone_group, tone_source.
     """
     from dermdit_kedro.dermoscopy.preparing import measure_tones
+    from dermdit_kedro.dermoscopy.schemas import TONES_SCHEMA
 
     config = {"skin_tone": data_engineering.skin_tone, "max_pixels": data_engineering.max_pixels}
     job = create_job(work_dir, "measure_skin_tone", __name__, config=config)
-    return measure_tones(sources, inspected, data_engineering, job.result)
+    tones: pd.DataFrame = TONES_SCHEMA.validate(measure_tones(sources, inspected, data_engineering, job.result))
+    return tones
 
 
 def link_duplicates(inspected: pd.DataFrame, data_engineering: DataEngineeringConfig) -> pd.DataFrame:
@@ -124,7 +127,8 @@ def assign_splits(
         The manifest.
     """
     from dermdit_kedro.dermoscopy import splits
-    from dermdit_kedro.dermoscopy.records import MANIFEST_DTYPES, MANIFEST_SCHEMA, conform
+    from dermdit_kedro.dermoscopy.records import MANIFEST_DTYPES, conform
+    from dermdit_kedro.dermoscopy.schemas import MANIFEST_SCHEMA
 
     joined = inspected.merge(tones, on="image_id", validate="one_to_one")
     joined = joined.merge(clusters, on="image_id", validate="one_to_one")

@@ -1,0 +1,79 @@
+"""Runs of data_engineering in processes of their own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from dermdit_kedro.handles import COMPLETE
+
+OUTPUTS = ("03_primary/manifest.parquet", "03_primary/quarantine.parquet", "03_primary/images/index.parquet")
+
+
+class Runs:
+    """Runs of `data_engineering` in a project of their own."""
+
+    def __init__(self, project: Path, env: str) -> None:
+        self.project, self.env = project, env
+        self.data = project / "data" / env
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, "--pipeline", "data_engineering", *options]
+        return subprocess.Popen(command, cwd=self.project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def finish(self, *options: str) -> float:
+        """Run to the end and return the seconds it took."""
+        begin = time.monotonic()
+        run = self.start(*options)
+        output, _ = run.communicate()
+        assert run.returncode == 0, output[-3000:]
+        return time.monotonic() - begin
+
+    def kill(self, after_s: float) -> None:
+        """Start from nothing and kill the run, with no chance to tidy up."""
+        shutil.rmtree(self.data)
+        run = self.start()
+        time.sleep(after_s)
+        os.kill(run.pid, signal.SIGKILL)
+        run.communicate()
+
+    def outputs(self) -> list[pd.DataFrame]:
+        """Return manifest, quarantine and the index of the images, after a look at the images themselves."""
+        images = self.data / "03_primary" / "images"
+        tables = [pd.read_parquet(self.data / file) for file in OUTPUTS]
+        assert (images / COMPLETE).is_file()
+        assert {path.relative_to(images).as_posix() for path in images.rglob("*.png")} == set(tables[2]["file"])
+        assert not list(self.data.glob("0[38]*/**/*.tmp"))
+        return tables
+
+    def peak_memory(self, *options: str) -> int:
+        """Run to the end and return the most bytes that it and its workers had for themselves at one moment."""
+        run = self.start(*options)
+        peak = 0
+        while run.poll() is None:
+            peak = max(peak, _memory_of(psutil.Process(run.pid)))
+            time.sleep(0.1)
+        output, _ = run.communicate()
+        assert run.returncode == 0, output[-3000:]
+        return peak
+
+
+def _memory_of(process: psutil.Process) -> int:
+    """Add up the memory that no other process shares, of a process and all below it."""
+    total = 0
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for member in family:
+        try:
+            total += member.memory_full_info().uss
+        except psutil.Error:  # it has just ended
+            continue
+    return total
