@@ -92,6 +92,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def link_or_copy(source: "str | Path", target: "str | Path") -> None:
+    """Give a finished file a second name; a copy where the disk has no hard links.
+
+    Args:
+        source: The file, which nobody writes to any more.
+        target: Its second name, in a folder that exists; nothing is there yet.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        with atomic_file(Path(target), durable=False) as aside:
+            shutil.copy2(source, aside)
+
+
 def mend(folder: Path, name: str | None = None) -> None:
     """Put right what a kill left behind in a folder that nobody is writing to.
 

@@ -8,19 +8,23 @@ import hashlib
 import io
 import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import imagehash
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.layouts import Source, open_source
 from dermdit_kedro.dermoscopy.parallel import count_workers
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
+from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone
 from dermdit_kedro.pipelines.data_engineering import nodes
 
 CONFIG = DataEngineeringConfig()
@@ -39,6 +43,12 @@ def bare_prepare(folder: Path, path: Path) -> None:
     """Decode, resize and encode one image."""
     image = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     image.save(folder / f"{path.stem}.png", compress_level=1)
+
+
+def bare_measure(path: Path) -> float:
+    """Decode one image and measure the tone of its skin."""
+    image = decode_image(path.read_bytes(), CONFIG.max_pixels)
+    return measure_skin_tone(np.asarray(image), CONFIG.skin_tone).ita_degrees
 
 
 def bare_loop(function: Callable[[Path], Any], paths: list[Path]) -> None:
@@ -112,6 +122,21 @@ def test_prepare_bare(benchmark: BenchmarkFixture, source: Source, records: pd.D
 
 @pytest.mark.benchmark(group="prepare")
 def test_prepare_images(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    manifest = records.assign(sha256="0" * 64)
+    manifest = records.assign(sha256=[hashlib.sha256(file.encode()).hexdigest() for file in records["file"]])
     run = partial(nodes.prepare_images, {"images": source}, manifest, CONFIG, SIZE)
     measure(benchmark, run, folders)
+
+
+@pytest.mark.benchmark(group="measure")
+def test_measure_by_threads(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
+    def run(_: Path) -> None:
+        with ThreadPoolExecutor(count_workers(0)) as pool:
+            list(pool.map(bare_measure, paths_of(source, records)))
+
+    measure(benchmark, run, folders)
+
+
+@pytest.mark.benchmark(group="measure")
+def test_measure_skin_tone(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
+    images = records.assign(sha256=[hashlib.sha256(file.encode()).hexdigest() for file in records["file"]])
+    measure(benchmark, lambda work: nodes.measure_skin_tone({"images": source}, images, CONFIG, work), folders)

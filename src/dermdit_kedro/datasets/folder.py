@@ -1,7 +1,6 @@
 """A finished folder as a Kedro data set: there whole, with its marker, or not at all."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from dermdit_kedro import handles
-from dermdit_kedro.atomic import atomic_folder, mend
+from dermdit_kedro.atomic import atomic_folder, link_or_copy, mend
 from dermdit_kedro.handles import COMPLETE, Folder
 
 KINDS = {
@@ -70,17 +69,10 @@ class FolderDataset(AbstractDataset[Folder, Folder]):
         if self._path.parent.is_dir():
             mend(self._path.parent, self._path.name)
         with atomic_folder(self._path) as aside:
-            shutil.copytree(data.path, aside, dirs_exist_ok=True, copy_function=_link_or_copy)
+            shutil.copytree(data.path, aside, dirs_exist_ok=True, copy_function=link_or_copy)
 
     def _exists(self) -> bool:
         return self._marker.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path), "kind": self._kind.__name__}
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from dermdit_kedro.atomic import link_or_copy
 from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.images import index_row, resize_image, write_index, write_png
 from dermdit_kedro.dermoscopy.layouts import Source
@@ -62,18 +63,21 @@ def write_images(
     config: DataEngineeringConfig,
     image_size: int,
     folder: Path,
+    store: Path,
 ) -> None:
     """Write every image at one size as `<image_id>.png`, without metadata, and the index; what is there is kept.
 
     Args:
         sources: The sources by name.
-        images: image_id, source, file.
+        images: image_id, source, file, sha256.
         config: `resize_mode`, bound on pixels, processes.
         image_size: Side in pixels.
         folder: The folder to fill.
+        store: Folder of all images ever written at this size and in this mode, by sha256 of what they were made
+            from: bytes that were seen before are not decoded again.
     """
-    write = partial(_write, dict(sources), config.max_pixels, config.resize_mode, image_size, folder)
-    items = images[["image_id", "source", "file"]].itertuples(index=False, name=None)
+    write = partial(_write, dict(sources), config.max_pixels, config.resize_mode, image_size, folder, store)
+    items = images[["image_id", "source", "file", "sha256"]].itertuples(index=False, name=None)
     write_index(folder, work_through(write, items, len(images), "prepare images", config.num_workers))
 
 
@@ -83,11 +87,16 @@ def _write(
     mode: ResizeMode,
     size: int,
     folder: Path,
-    item: tuple[str, str, str],
+    store: Path,
+    item: tuple[str, str, str, str],
 ) -> dict[str, Any]:
-    image_id, source, file = item
+    image_id, source, file, sha256 = item
     name = f"{image_id}.png"
     if not (folder / name).is_file():
-        image = decode_image(sources[source].read_bytes(file), max_pixels)
-        write_png(folder / name, resize_image(image, size, mode))
+        stored = store / sha256[:2] / f"{sha256}.png"
+        if not stored.is_file():
+            image = decode_image(sources[source].read_bytes(file), max_pixels)
+            write_png(stored, resize_image(image, size, mode))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(stored, folder / name)
     return index_row(folder, name)

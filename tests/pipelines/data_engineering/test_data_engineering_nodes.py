@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dermdit_kedro.dermoscopy import preparing
 from dermdit_kedro.dermoscopy.data_report import summarise_data
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
@@ -122,6 +123,29 @@ def test_a_rerun_gives_the_same_and_writes_only_what_is_missing(made: Made) -> N
     pd.testing.assert_frame_equal(again.images.index(), index)
     assert all(path.stat().st_mtime_ns == before[path] for path in files[1:])
     assert not list(made.images.path.rglob("*.tmp"))
+
+
+def test_images_that_join_are_the_only_ones_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def decode(content: bytes, max_pixels: int) -> Image.Image:
+        decoded.append(content)
+        return original(content, max_pixels)
+
+    original = preparing.decode_image
+    monkeypatch.setattr(preparing, "decode_image", decode)
+    config = DataEngineeringConfig(num_workers=1)
+
+    def add(count: int) -> Made:
+        decoded.clear()
+        entry = {"layout": "phantom", "role": "train", "num_images": count}
+        return make({"phantoms": open_source("phantoms", entry)}, tmp_path, config)
+
+    assert len(add(3).images.index()) == 3
+    assert len(decoded) == 6
+    images = add(5).images
+    assert len(decoded) == 4
+    assert sorted(path.stem for path in images.path.rglob("*.png")) == [f"PH_{i:07}" for i in range(5)]
 
 
 @pytest.mark.parametrize("change", [{"size": 8}, {"config": DataEngineeringConfig(resize_mode="pad")}])

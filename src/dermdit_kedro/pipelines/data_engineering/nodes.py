@@ -153,24 +153,21 @@ def prepare_images(
         manifest: The manifest.
         data_engineering: `resize_mode`, bound on pixels, processes.
         image_size: Side in pixels.
-        work_dir: The folder of all work folders; a rerun writes what is missing.
+        work_dir: The folder of all work folders; a rerun writes what is missing or new.
 
     Returns:
         The folder, one file `<image_id>.png` an image.
     """
     from dermdit_kedro.dermoscopy.preparing import write_images
 
-    job = create_job(
-        work_dir,
-        "prepare_images",
-        __name__,
-        config={"image_size": image_size, "resize_mode": data_engineering.resize_mode},
-        inputs={"images": manifest[["image_id", "sha256"]]},
-    )
-
+    form = {"image_size": image_size, "resize_mode": data_engineering.resize_mode}
+    inputs = {"images": manifest[["image_id", "sha256"]]}
+    job = create_job(work_dir, "prepare_images", __name__, config=form, inputs=inputs)
     if not job.is_complete:
+        store = create_job(work_dir, "prepared_images", __name__, config=form).result
         mend(job.result)
-        write_images(sources, manifest, data_engineering, image_size, job.result)
+        mend(store)
+        write_images(sources, manifest, data_engineering, image_size, job.result, store)
         job.complete()
     return job.handle(ImageFolder)
 
