@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from dermdit_kedro.dermoscopy.layouts import open_source
+from dermdit_kedro.dermoscopy.layouts.listing import bare_name
 from dermdit_kedro.dermoscopy.linking import link_images
 from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.dermoscopy.splits import assign_splits, check_splits
@@ -19,10 +19,16 @@ ASAN = {
     "SCC": "squamous cell carcinoma",
 }  # fmt: skip
 
+NAMES = {
+    "isic_2017": "image_id", "isic_2018": "image", "isic_2019": "image", "isic_2020": "image_name",
+    "fitzpatrick17k": "md5hash",
+}  # fmt: skip
+"""Layout -> the column that names the images."""
+
 
 @pytest.fixture
 def read(tmp_path: Path) -> Any:
-    """Read metadata files as a source whose folder holds one image more."""
+    """Read metadata files as a source whose folder holds the first images by name."""
 
     def records(layout: str, *files: str | tuple[str, str], **options: Any) -> pd.DataFrame:
         if not METADATA.is_dir():
@@ -30,7 +36,9 @@ def read(tmp_path: Path) -> Any:
         for file in files:
             name, target = (file, file) if isinstance(file, str) else file
             shutil.copy(METADATA / name, tmp_path / target)
-        Image.new("RGB", (4, 4)).save(tmp_path / "some.jpg")
+            column = options.get("columns", {}).get("image") or NAMES[layout]
+            for image in pd.read_csv(METADATA / name, dtype="str").get(column, pd.Series())[:50]:
+                (tmp_path / f"{bare_name(image)}.jpg").touch()
         source = open_source("archive", {"layout": layout, "role": "train", "path": str(tmp_path), **options})
         return RECORDS_SCHEMA.validate(source.records())
 

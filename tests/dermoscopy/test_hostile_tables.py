@@ -104,6 +104,9 @@ def test_names_that_differ_have_ids_that_differ() -> None:
     names = ["a b", "a_b", "皮肤", "黑痣", "x/y", "x_y", ".a", "_a"]
     assert len({make_image_id("s", name) for name in names}) == len(names)
     assert make_image_id("s", "ISIC_0000001") == "s/ISIC_0000001"
+    long = [make_image_id("s", "x" * length) for length in (250, 251)]
+    assert long[0] != long[1]
+    assert len(max(long).partition("/")[2]) < 220
 
 
 def test_several_parts_in_one_folder_are_refused(tmp_path: Path) -> None:
@@ -166,3 +169,26 @@ def test_what_is_no_plain_dermoscopy_is_left_out(tmp_path: Path) -> None:
         tmp_path, image_type=kinds, image_manipulation=[None, None, "synthetic", None], diagnosis_1=["Benign"] * 4
     )
     assert records["image_id"].tolist() == ["s/ISIC_0000000", "s/ISIC_0000003"]
+
+
+def test_accents_of_either_writing_find_an_image(tmp_path: Path) -> None:
+    apart, together = "e\u0301.png", "\u00e9.png"
+    images(tmp_path, apart)
+    assert table(tmp_path, f"f,d\n{together},nevus\n")["file"].tolist() == [apart]
+    images(tmp_path, together)
+    assert table(tmp_path, f"f,d\n{together},nevus\n{apart},nevus\n")["file"].tolist() == [together, apart]
+
+
+def test_a_folder_that_holds_none_of_the_images_is_refused(tmp_path: Path) -> None:
+    images(tmp_path, "other.png", "b/more.png")
+    message = r"holds none of the images that the table .* names, such as 'a\.jpg'\. It holds 'b/more\.png', 'other"
+    with pytest.raises(UserError, match=message):
+        table(tmp_path, "f,d\na,nevus\n")
+    assert len(table(tmp_path, "f,d\na,nevus\nother,nevus\n")) == 2
+
+
+def test_an_image_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    images(tmp_path, "benign/a.png")
+    (tmp_path / "benign" / "a.png").rename(tmp_path / "benign" / b"caf\xe9.png".decode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"must be UTF-8\. Rename 'benign/caf"):
+        open_source("s", {"layout": "mclass", "role": "train", "path": str(tmp_path)})

@@ -50,6 +50,25 @@ def test_sources_travel_to_other_processes(write_ham: Callable[..., Path]) -> No
         pd.testing.assert_frame_equal(again.records(), source.records())
 
 
+def test_a_source_travels_light(tmp_path: Path) -> None:
+    names = [f"ISIC_{number:07d}" for number in range(1000)]
+    for name in names:
+        (tmp_path / f"{name}.jpg").touch()
+    pd.DataFrame({"isic_id": names}).to_csv(tmp_path / "metadata.csv", index=False)
+    (tmp_path / "ISIC_0000007.jpg").write_bytes(b"seven")
+    entry = {"layout": "isic_archive", "role": "train", "path": str(tmp_path)}
+    luggage = pickle.dumps(open_source("archive", entry))
+    assert len(luggage) < 2000
+    assert pickle.loads(luggage).read_bytes("ISIC_0000007.jpg") == b"seven"
+
+
+def test_links_to_folders_are_not_followed(write_ham: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_ham()
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "out").symlink_to(tmp_path, target_is_directory=True)
+    assert len(open_source("ham", ham(folder)).records()) == 5
+
+
 def test_missing_folder_says_what_was_expected_and_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.*HAM10000_metadata.*DBW86T"):
         open_source("ham", ham(tmp_path / "nowhere"))

@@ -55,6 +55,11 @@ def test_flat_skin_has_its_analytic_angle(lab, shape):
     assert tone.ita_iqr == pytest.approx(0.0, abs=0.1)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20_000), (20_000, 1)])
+def test_a_sliver_is_measured(shape):
+    assert not np.isinf(measure_skin_tone(_flat((60, 11, 18), shape), CONFIG).ita_degrees)
+
+
 @pytest.mark.parametrize("lab", [(70, 5, -8), (2, 0, 0), (99.5, 0, 1), (60, 48, 20)])
 def test_what_is_no_skin_is_unknown(lab):
     tone = measure_skin_tone(_flat(lab), CONFIG)

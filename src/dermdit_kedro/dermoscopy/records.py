@@ -39,6 +39,9 @@ IMAGE_ID_PATTERN: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0
 """`<source>/<id>`: safe as a path below any folder, because no part begins with a dot."""
 
 
+MAX_NAME: Final = 200  # characters of an image id's name: files are called by it, with at most 255
+
+
 class Diagnosis(StrEnum):
     """Canonical diagnoses; a source's own vocabulary is mapped to these where it fits."""
 
@@ -156,7 +159,7 @@ def _cast(values: pd.Series, dtype: str) -> pd.Series:
 
 
 def make_image_id(source: str, name: str) -> str:
-    """Return `<source>/<name>` with characters outside the pattern replaced by `_`; different names stay different.
+    """Return `<source>/<name>`, cut and with `_` where it breaks the pattern; different names stay different.
 
     Args:
         source: The source's name in the catalog.
@@ -166,8 +169,8 @@ def make_image_id(source: str, name: str) -> str:
         An id that matches `IMAGE_ID_PATTERN`.
     """
     parts = [re.sub(r"^(\.|$)", "_", re.sub(r"[^A-Za-z0-9_.-]", "_", part)) for part in (source, name)]
-    if parts[1] != name:
-        parts[1] += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    if parts[1] != name or len(name) > MAX_NAME:
+        parts[1] = parts[1][:MAX_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return "/".join(parts)
 
 

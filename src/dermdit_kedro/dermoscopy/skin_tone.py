@@ -6,7 +6,7 @@ over patches is taken; the maximum would be biased to light skin.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import isnan, nan
 
 import numpy as np
@@ -121,10 +121,10 @@ def _resize(image: UInt8[np.ndarray, "h w 3"], border_share: float) -> tuple[UIn
     top, left = round(height * border_share), round(width * border_share)
     box = (left, top, width - left, height - top)
     small = Image.fromarray(image).resize((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX, box=box)
-    return np.asarray(small), _distances(round(width / height, 3))
+    return np.asarray(small), _distances(max(round(width / height, 3), 0.001))
 
 
-@cache
+@lru_cache(maxsize=256)
 def _distances(aspect: float) -> Plane:
     """Return distances from the centre in half short sides."""
     axis = (np.arange(WORKING_SIZE) + 0.5) * (2.0 / WORKING_SIZE) - 1.0

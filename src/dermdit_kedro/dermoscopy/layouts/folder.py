@@ -5,7 +5,7 @@ names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 import pandas as pd
 from pandera.errors import SchemaError
 
+from dermdit_kedro.dermoscopy.layouts.listing import IMAGE_SUFFIXES, Listing
 from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below, stamp_below
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
 from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, Diagnosis, conform, make_image_id
@@ -20,7 +21,6 @@ from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 TABLE_SUFFIXES: Final = ("", ".csv", ".tab", ".tsv", ".txt")
 
 
@@ -96,11 +96,12 @@ class FolderSource:
                 "put or link it there"
             )
         rows = self.harmonise(self)
-        if not self.files:
+        if not self._listing.images:
             raise UserError(f"{self.root} holds no image ({', '.join(IMAGE_SUFFIXES)}). Expected {self.origin}")
         image_names(rows["name"], f"the table of images in {self.root}")
         if "file" not in rows:
             rows["file"] = [self.find_image(name) for name in rows["name"]]
+        self._check_files(rows["file"])
         rows["image_id"] = [make_image_id(self.name, name) for name in rows["name"]]
         records = conform(rows.assign(source=self.name, role=self.role), RECORD_DTYPES)
         try:
@@ -108,9 +109,25 @@ class FolderSource:
         except SchemaError as error:
             raise UserError(f"the source {self.name!r} holds what no image can have: {error}") from error
 
+    def _check_files(self, asked: pd.Series) -> None:
+        """Refuse a wrong folder at once, instead of sending every row to the quarantine."""
+        if len(asked) and not asked.isin(self._listing.images).any():
+            raise UserError(
+                f"{self.root} holds none of the images that the table of the source {self.name!r} names, such as "
+                f"{str(list(asked[:3]))[1:-1]}. It holds {str(self._listing.images[:3])[1:-1]}. Expected {self.origin}"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to other processes without the records and the listing, which are made again where they are needed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def read_bytes(self, file: str) -> bytes:
         """Return the bytes of one image."""
-        return read_below(self.root, file)
+        return read_below(self._real_root, file)
+
+    @cached_property
+    def _real_root(self) -> Path:
+        return self.root.resolve()
 
     def stamp(self, file: str) -> str | None:
         """Return size and time of change of one image."""
@@ -121,18 +138,16 @@ class FolderSource:
         return getattr(self.options, name)
 
     @cached_property
+    def _listing(self) -> Listing:
+        return Listing(self.root)
+
+    @property
     def files(self) -> list[str]:
         """The images below the folder, as paths relative to it."""
-        found = (path for path in sorted(self.root.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
-        return [path.relative_to(self.root).as_posix() for path in found]
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        """File name without ending, in lower case -> the paths of that name."""
-        stems: dict[str, list[str]] = {}
-        for file in self.files:
-            stems.setdefault(bare_name(PurePosixPath(file).name.lower()), []).append(file)
-        return stems
+        odd = [file for file in self._listing.images if file != file.encode(errors="replace").decode()]
+        if odd:
+            raise UserError(f"the name of an image in {self.root} must be UTF-8. Rename {odd[0]!r}")
+        return self._listing.images
 
     def find_image(self, name: str) -> str:
         """Find an image by its name or the end of its path, with or without ending; case decides only between several.
@@ -146,17 +161,14 @@ class FolderSource:
         Raises:
             UserError: If several images go by that name.
         """
-        asked = name.replace("\\", "/")
-        candidates = self._by_stem.get(bare_name(PurePosixPath(asked).name.lower()), [])
-        ways: tuple[Callable[[str], str], ...] = (str, str.lower, bare_name, lambda path: bare_name(path.lower()))
-        for way in ways:
-            fitting = [file for file in candidates if f"/{way(file)}".endswith(f"/{way(asked)}")]
-            if len(fitting) > 1:
-                raise UserError(
-                    f"{self.name}: an image must go by one name. {name!r} may be {' or '.join(fitting[:3])}"
-                )
-            if fitting:
-                return fitting[0]
+        asked = name.replace("\\", "/").removeprefix("./")
+        fitting = self._listing.find(asked)
+        if len(fitting) > 1:
+            raise UserError(
+                f"{self.name}: an image must go by one name. {name!r} may be {' or '.join(sorted(fitting)[:3])}"
+            )
+        if fitting:
+            return fitting[0]
         return asked if PurePosixPath(asked).suffix else f"{asked}.jpg"
 
     def by_folder(self, files: Sequence[str], diagnoses: Mapping[str, Diagnosis]) -> pd.Series:
@@ -206,7 +218,7 @@ class FolderSource:
     def _find_table(self, stems: Sequence[str]) -> Path | None:
         for stem in stems:
             suffixes = TABLE_SUFFIXES[1:] if "*" in stem else TABLE_SUFFIXES
-            found = sorted(path for suffix in suffixes for path in self.root.rglob(f"{stem}{suffix}") if path.is_file())
+            found = self._listing.named(*(f"{stem}{suffix}" for suffix in suffixes))
             if len(found) > 1:
                 raise UserError(
                     f"{self.root} must hold one table {stem}. Got {', '.join(path.name for path in found)}: give each "
@@ -215,12 +227,6 @@ class FolderSource:
             if found:
                 return found[0]
         return None
-
-
-def bare_name(path: str) -> str:
-    """Return a path without the ending of an image, if it has one."""
-    stem, dot, ending = path.rpartition(".")
-    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else path
 
 
 def opener(

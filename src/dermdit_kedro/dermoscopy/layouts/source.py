@@ -1,8 +1,10 @@
 """What every layout gives: harmonised records and the bytes of each image."""
 
+import errno
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
@@ -11,6 +13,9 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
 
 Options = TypeVar("Options", bound=Parameters)
+
+MAX_BYTES: Final = 2**28
+"""Bound on the size of one image file: a whole one of 50 million pixels has at most 150 MB, 300 MB with 16 bits."""
 
 
 class Expect(Parameters):
@@ -141,7 +146,7 @@ def read_below(root: Path, file: str) -> bytes:
     """Read a file that must lie below a folder, whatever links and dots its name holds.
 
     Args:
-        root: The folder.
+        root: The folder, resolved (`Path.resolve`), so that it need not be for every file.
         file: The name, relative to it.
 
     Returns:
@@ -149,9 +154,28 @@ def read_below(root: Path, file: str) -> bytes:
 
     Raises:
         PermissionError: If the file lies elsewhere.
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If it is not there, or its name is none.
+        OverflowError: If it has more than `MAX_BYTES`.
+        OSError: If it is a folder, a pipe, a device or a link to itself, or may not be read.
     """
-    path = (root / file).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise PermissionError(f"an image must lie below {root}. Got {file!r}")
-    return path.read_bytes()
+    if "\0" in file:
+        raise FileNotFoundError(f"no file has the name {file!r}")
+    try:
+        path = (root / file).resolve()
+    except RuntimeError as error:
+        raise OSError(f"{file!r} is a link to itself") from error
+    if not path.is_relative_to(root):
+        raise PermissionError(f"an image must lie below the source's folder. Got {file!r}")
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+            raise OSError(f"an image must be a file; {file!r} is a folder, a pipe or a device")
+        if found.st_size > MAX_BYTES:
+            raise OverflowError(f"a file may have at most {MAX_BYTES:,} bytes. {file!r} has {found.st_size:,}")
+        return path.read_bytes()
+    except PermissionError as error:
+        raise OSError(f"{file!r} may not be read") from error
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise FileNotFoundError(f"there is no file {file!r}") from error
+        raise
