@@ -4,8 +4,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -91,3 +95,43 @@ def _enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("KEDRO_ENV", raising=False)
     bootstrap_project(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_manifest() -> "pd.DataFrame":
+    """Sources `clinic` to train on and `ddi` to test on, drawn by chance; each attribute is unknown for some."""
+    import numpy as np
+    import pandas as pd
+
+    from dermdit_kedro.dermoscopy.records import MANIFEST_DTYPES, SEXES, SITES, conform
+
+    images = 400
+    rng = np.random.default_rng(0)
+    number = np.arange(images)
+    test = number % 4 == 0
+    ita = rng.uniform(-60, 89, images)
+    tone = np.select([ita > 41, ita > 19], ["light", "brown"], "dark")
+    tone_source = np.where(test & (number % 8 == 0), "expert", "ita")
+    unknown = number % 7 == 1
+    table = {
+        "image_id": [f"x/{i}" for i in number],
+        "source": np.where(test, "ddi", "clinic"),
+        "file": [f"{i}.jpg" for i in number],
+        "modality": "dermoscopic",
+        "lesion_id": [f"L{i // 2}" for i in number],
+        "is_malignant": rng.choice([True, False, None], images, p=[0.3, 0.6, 0.1]),
+        "is_melanoma": rng.choice([True, False, None], images, p=[0.1, 0.8, 0.1]),
+        "tone_group": np.where(unknown, "unknown", tone),
+        "tone_source": np.where(unknown, "none", tone_source),
+        "ita_degrees": np.where(unknown, np.nan, ita),
+        "sex": rng.choice([*SEXES, None], images),
+        "age_approx": rng.choice([0.5, 19.9, 20, 55, 80, 104, np.nan], images),
+        "site": rng.choice([*SITES, None], images),
+        "role": np.where(test, "test", "train"),
+        "split": np.where(test, "test", rng.choice(["train", "val", "excluded"], images, p=[0.8, 0.15, 0.05])),
+        "duplicate_cluster": [f"c{i // 2}" for i in number],
+        "sha256": [f"{i // 2 * 2 if i % 50 == 1 else i:064x}" for i in number],
+        "width": 64,
+        "height": 64,
+    }
+    return conform(pd.DataFrame(table), MANIFEST_DTYPES)

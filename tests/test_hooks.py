@@ -111,6 +111,11 @@ def test_measurements_are_named_by_their_words() -> None:
     }
 
 
+def test_tables_stay_in_the_artifact() -> None:
+    report = {"images": 3, "counts": [{"source": "a", "images": 3}], "ita_degrees": {"edges": [0, 5], "n": 3}}
+    assert [m.name for m in measurements("data_report", report)] == ["data_report.images", "data_report.ita_degrees.n"]
+
+
 def test_curves_keep_their_steps() -> None:
     history = {"steps": [10, 20], "loss": [1.0, 0.5], "validation": [{"step": 20, "loss": 0.7}], "seconds": 3}
     assert list(measurements("h", history)) == [

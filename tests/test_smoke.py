@@ -16,6 +16,7 @@ FILES = (
     "03_primary/quarantine.parquet",
     "03_primary/images/_complete.json",
     "08_reporting/data_report.json",
+    "08_reporting/data_report.html",
     "03_primary/prompts/five_attributes.parquet",
     "08_reporting/five_attributes/prompt_audit.json",
     "06_models/text_encoder/_complete.json",

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+TABLES = frozenset({"counts", "edges", "histogram"})
+"""Keys of lists with thousands of numbers, which the artifact holds; as metrics they would bury the others."""
+
 
 class Measurement(NamedTuple):
     """One number of a metric.
@@ -43,7 +46,7 @@ def measurements(name: str, content: Any) -> Iterator[Measurement]:
 
     Nested keys are joined by dots; an item of a list is named by its own words (`name`, `reference`,
     groups) or its position; `steps` beside lists of the same length, and items with a `step`, are curves;
-    null, text and numbers that are not finite are left out.
+    null, text, numbers that are not finite and the lists named in `TABLES` are left out.
 
     Args:
         name: Name of the data set: the prefix of every metric.
@@ -66,7 +69,7 @@ def measurements(name: str, content: Any) -> Iterator[Measurement]:
 def _from_mapping(name: str, content: Mapping[str, Any]) -> Iterator[Measurement]:
     steps = content.get("steps")
     for key, value in content.items():
-        if key == "steps" and isinstance(value, Sequence):
+        if (key == "steps" or key in TABLES) and isinstance(value, Sequence):
             continue
         if isinstance(steps, Sequence) and _is_numbers(value) and len(value) == len(steps):
             yield from _curve(f"{name}.{key}", steps, value)

@@ -19,3 +19,12 @@ def test_spreads_and_rates() -> None:
     assert cells.spread({"interval": [None, 1]}) == cells.spread(None) == ""
     assert cells.rate({"value": 0.123}) == cells.rate(0.123) == "12.3%"
     assert cells.rate(None) == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0, 0, "0 %"), (0, 9, "0 %"), (1, 9999, "under 0.1 %"), (3, 1000, "0.3 %"), (4570, 10015, "46 %"),
+     (9999, 10000, "over 99 %"), (7, 7, "100 %")],
+)  # fmt: skip
+def test_a_little_is_not_none_and_almost_all_not_all(part: int, whole: int, text: str) -> None:
+    assert cells.percent(part, whole).replace("\u00a0", " ") == text

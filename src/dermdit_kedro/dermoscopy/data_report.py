@@ -5,6 +5,15 @@ from typing import Any
 
 import pandas as pd
 
+from dermdit_kedro.dermoscopy.data_counts import (
+    LABELS,
+    count_by_source,
+    count_cells,
+    count_missing,
+    count_values,
+    name_labels,
+    spread_tone,
+)
 from dermdit_kedro.dermoscopy.records import MANIFEST_COLUMNS, SPLITS, TONE_GROUPS, UNKNOWN_TONE
 from dermdit_kedro.dermoscopy.skin_tone import tone_group
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
@@ -15,14 +24,6 @@ TONES = (*TONE_GROUPS, UNKNOWN_TONE)
 def _cross(manifest: pd.DataFrame, values: pd.Series, order: tuple[str, ...]) -> dict[str, dict[str, int]]:
     counts = pd.crosstab(manifest["split"], values).reindex(index=list(SPLITS), columns=list(order), fill_value=0)
     return {str(split): {name: int(row[name]) for name in order} for split, row in counts.iterrows()}
-
-
-def _count(values: pd.Series) -> dict[str, int]:
-    return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}
-
-
-def _label(manifest: pd.DataFrame) -> pd.Series:
-    return manifest["is_malignant"].map({True: "malignant", False: "benign"}).astype("object").fillna("unknown")
 
 
 def _lesions(manifest: pd.DataFrame) -> int:
@@ -90,9 +91,9 @@ def summarise_data(
             "role": str(part["role"].iloc[0]),
             "malignant": int(part["is_malignant"].sum()),
             "melanoma": int(part["is_melanoma"].sum()),
-            "tone_group": _count(part["tone_group"]),
-            "site": _count(part["site"].fillna("unknown")),
-            "sex": _count(part["sex"].fillna("unknown")),
+            "tone_group": count_values(part["tone_group"]),
+            "site": count_values(part["site"].fillna("unknown")),
+            "sex": count_values(part["sex"].fillna("unknown")),
         }
         for name, part in manifest.groupby("source")
     }
@@ -102,15 +103,19 @@ def summarise_data(
         "malignant": int(manifest["is_malignant"].sum()),
         "melanoma": int(manifest["is_melanoma"].sum()),
         "by_split_and_tone": _cross(manifest, manifest["tone_group"], TONES),
-        "by_split_and_label": _cross(manifest, _label(manifest), ("benign", "malignant", "unknown")),
+        "by_split_and_label": _cross(manifest, name_labels(manifest), LABELS),
         "sources": sources,
         "tone_by_pixels_and_experts": _experts(manifest, skin_tone),
+        **spread_tone(manifest, skin_tone),
         "missing": {column: int(manifest[column].isna().sum()) for column in MANIFEST_COLUMNS},
-        "quarantined": _count(quarantine["reason"]) if len(quarantine) else {},
+        "missing_by_source": count_missing(manifest),
+        "quarantined": count_values(quarantine["reason"]) if len(quarantine) else {},
+        "quarantined_by_source": count_by_source(quarantine, "reason"),
         "duplicates": {
             "clusters": len(sizes),
             "images_in_shared_clusters": int(sizes[sizes > 1].sum()),
             "identical_files": int(manifest["sha256"].duplicated().sum()),
         },
         "leak_guard": _leak_guard(manifest),
+        "counts": count_cells(manifest),
     }

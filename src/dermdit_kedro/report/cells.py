@@ -33,3 +33,21 @@ def rate(entry: Any) -> str:
     """Print a share as a percentage, given as a number or as an entry with a value."""
     value = entry.get("value") if isinstance(entry, Mapping) else entry
     return f"{value:.1%}" if isinstance(value, int | float) else NOT_MEASURED
+
+
+def percent(part: float, whole: float) -> str:
+    """Print a share of a count in whole percent; a little is never rounded to none, nor almost all to all.
+
+    Args:
+        part: How many.
+        whole: Of how many.
+
+    Returns:
+        Text such as `46 %`, `0.3 %`, `under 0.1 %` or `over 99 %`, its space not to be broken; 0 % of nothing.
+    """
+    share = 100 * part / whole if whole else 0.0
+    if 0 < share < 0.1:
+        return "under 0.1\u00a0%"
+    if 0 < share < 9.5:
+        return f"{share:.1f}\u00a0%"
+    return "over 99\u00a0%" if part < whole and share > 99 else f"{share:.0f}\u00a0%"

@@ -20,6 +20,7 @@ NODES = [
     "assign_splits",
     "prepare_images",
     "report_data",
+    "draw_data_report",
 ]
 
 
@@ -32,7 +33,7 @@ def test_nodes_are_named_after_their_functions() -> None:
 def test_it_reads_sources_and_parameters_alone() -> None:
     parameters = {"params:data_engineering", "params:seed", "params:image_size"}
     assert create_pipeline().inputs() == {"sources", "work_dir"} | parameters
-    assert create_pipeline().outputs() == {"images", "data_report"}
+    assert create_pipeline().outputs() == {"images", "data_report_page"}
 
 
 @pytest.mark.parametrize("env", ["base", "test", "ham10000", "paper"])
@@ -62,6 +63,7 @@ def test_pipeline_runs_and_is_then_complete(tracked_project: Path) -> None:
     files = ["manifest.parquet", "quarantine.parquet", "images/_complete.json"]
     assert all((data / "03_primary" / file).is_file() for file in files)
     assert (data / "08_reporting" / "data_report.json").is_file()
+    assert "Phantoms" in (data / "08_reporting" / "data_report.html").read_text(encoding="utf-8")
     with KedroSession.create(tracked_project, env="test", runtime_params=params) as session:
         catalog = session.load_context().catalog
         assert all(catalog.exists(name) for name in create_pipeline().all_outputs())

@@ -195,3 +195,17 @@ def report_data(
 
     layouts = {name: source.layout for name, source in sources.items()}
     return summarise_data(layouts, records, manifest, quarantine, data_engineering.skin_tone)
+
+
+def draw_data_report(data_report: dict[str, Any]) -> str:
+    """Draw the data report as a page for people.
+
+    Args:
+        data_report: What `report_data` counted.
+
+    Returns:
+        One HTML document that needs no network.
+    """
+    from dermdit_kedro.report.data_page import render_data_page
+
+    return render_data_page(data_report)

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from dermdit_kedro.pipelines.data_engineering.nodes import (
     assign_splits,
+    draw_data_report,
     inspect_images,
     link_duplicates,
     measure_skin_tone,
@@ -19,7 +20,7 @@ def create_pipeline() -> Pipeline:
     """Wire the pipeline.
 
     Returns:
-        The nodes from `sources` to `manifest`, `quarantine`, `images` and `data_report`.
+        The nodes from `sources` to `manifest`, `quarantine`, `images`, `data_report` and its page.
     """
     return Pipeline(
         [
@@ -50,5 +51,6 @@ def create_pipeline() -> Pipeline:
                 "data_report",
                 name="report_data",
             ),
+            Node(draw_data_report, "data_report", "data_report_page", name="draw_data_report"),
         ]
     )
