@@ -62,7 +62,7 @@ def bare_loop(function: Callable[[Path], Any], paths: list[Path]) -> None:
 def source(root: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Source:
     """HAM10000 or phantoms of its size, written as files."""
     real = root / "data" / "01_raw" / "ham10000"
-    measuring = not request.config.getoption("benchmark_disable")
+    measuring = request.config.getoption("benchmark_enable")
     if measuring and real.is_dir():
         return open_source("images", {"layout": "ham10000", "role": "train", "path": str(real)})
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), 2000 if measuring else 12)
