@@ -1,4 +1,4 @@
-.PHONY: install lint test slow smoke viz lock
+.PHONY: install lint test slow bench smoke viz lock
 
 install:  ## the environment and the commit hooks
 	uv sync
@@ -16,6 +16,9 @@ test:  ## the suite, offline
 
 slow:  ## the tests that take minutes
 	uv run pytest -m slow
+
+bench:  ## what the project's own work costs, beside bare loops
+	uv run pytest tests/benchmarks --benchmark-enable --benchmark-only
 
 smoke:  ## the whole graph in miniature
 	uv run kedro run --env test
