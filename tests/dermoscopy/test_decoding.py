@@ -5,9 +5,10 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from tests.dermoscopy.conftest import encode
+from tests.dermoscopy.conftest import encode, paint
 
 from dermdit_kedro.dermoscopy.decoding import decode_image
+from dermdit_kedro.dermoscopy.images import resize_image
 
 MANY = 10**6
 
@@ -129,3 +130,15 @@ def test_a_progressive_jpeg_of_endless_scans_is_too_large(noise: np.ndarray) -> 
     assert decode_image(content[:-2] + last * 9 + content[-2:], MANY).size == (8, 8)
     with pytest.raises(OverflowError, match="at most 200 scans"):
         decode_image(content[:-2] + last * 200 + content[-2:], MANY)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_a_large_jpeg_need_not_be_decoded_pixel_by_pixel(mode: str) -> None:
+    content = encode(paint(1, 900, 700).convert(mode), "JPEG", quality=95)
+    whole, smaller = decode_image(content, MANY), decode_image(content, MANY, at_least=150)
+    assert smaller.size == (225, 175)
+    assert decode_image(content, MANY, at_least=350).size == (450, 350)
+    assert decode_image(content, MANY, at_least=351).size == (900, 700)
+    one, other = (np.asarray(resize_image(image, 75, "resize")).astype(int) for image in (whole, smaller))
+    assert np.abs(one - other).mean() < 1
+    assert decode_image(encode(paint(1, 90, 70)), MANY, at_least=5).size == (90, 70)

@@ -16,7 +16,7 @@ from dermdit_kedro.dermoscopy.ledger import Ledger
 from dermdit_kedro.dermoscopy.parallel import work_through
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig, ResizeMode
 from dermdit_kedro.dermoscopy.records import TONE_DTYPES, conform, settle_tones
-from dermdit_kedro.dermoscopy.skin_tone import measure_skin_tone
+from dermdit_kedro.dermoscopy.skin_tone import WORKING_SIZE, measure_skin_tone
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
 
 LOOK_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
@@ -52,7 +52,7 @@ def _measure(
     sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: tuple[str, str]
 ) -> dict[str, Any]:
     source, file = item
-    image = decode_image(sources[source].read_bytes(file), max_pixels)
+    image = decode_image(sources[source].read_bytes(file), max_pixels, at_least=8 * WORKING_SIZE)
     tone = measure_skin_tone(np.asarray(image), skin_tone)
     return {"ita_degrees": tone.ita_degrees, "ita_iqr": tone.ita_iqr, "group": tone.tone_group}
 
@@ -95,7 +95,7 @@ def _write(
     if not (folder / name).is_file():
         stored = store / sha256[:2] / f"{sha256}.png"
         if not stored.is_file():
-            image = decode_image(sources[source].read_bytes(file), max_pixels)
+            image = decode_image(sources[source].read_bytes(file), max_pixels, at_least=2 * size)
             write_png(stored, resize_image(image, size, mode))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(stored, folder / name)

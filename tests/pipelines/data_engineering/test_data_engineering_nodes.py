@@ -128,9 +128,9 @@ def test_a_rerun_gives_the_same_and_writes_only_what_is_missing(made: Made) -> N
 def test_images_that_join_are_the_only_ones_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
 
-    def decode(content: bytes, max_pixels: int) -> Image.Image:
+    def decode(content: bytes, max_pixels: int, at_least: int) -> Image.Image:
         decoded.append(content)
-        return original(content, max_pixels)
+        return original(content, max_pixels, at_least)
 
     original = preparing.decode_image
     monkeypatch.setattr(preparing, "decode_image", decode)
