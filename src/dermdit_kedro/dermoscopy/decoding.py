@@ -96,14 +96,15 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     if image.mode in WIDE:
         image = image.convert("I").point(TO_EIGHT_BITS, "L")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", image.size)
         image.paste(layer, mask=layer)
     if image.mode == "P":
         image = image.convert("RGB")
     if profile and image.mode in ("RGB", "CMYK", "L"):
         return _convert_profile(image, profile)
-    return image.convert("RGB")
+    is_bare = type(image) is Image.Image and image.mode == "RGB"  # one that is still a file's has metadata
+    return image if is_bare else image.convert("RGB")
 
 
 def _convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
