@@ -1,18 +1,16 @@
 """Whatever a folder holds: the run ends, and each row is right in the manifest or in quarantine for its reason."""
 
-import threading
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from PIL import Image
 from tests.dermoscopy.hostile_bytes import CELLS
 from tests.dermoscopy.hostile_files import Row, write_hostile_folder
+from tests.peak_memory import PeakMemory
 
 from dermdit_kedro.dermoscopy.layouts import open_source
 from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
@@ -23,15 +21,15 @@ TOLERANCE = 16
 """What JPEG, CMYK and resizing may do to the colour in the middle of a cell."""
 
 
-def run(folder: Path, work_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
+def run(folder: Path, work_dir: Path, workers: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     """Run the nodes from sources to images."""
-    config = DataEngineeringConfig(num_workers=2)
+    config = DataEngineeringConfig(num_workers=workers)
     columns = {"image": "file", "diagnosis": "diagnosis"}
     entry = {"layout": "table", "role": "train", "path": str(folder), "table": "table.csv", "columns": columns}
     sources: dict[str, Any] = {"wild": open_source("wild", entry)}
     records = nodes.read_sources(sources, config, 0)
-    inspected, quarantine = nodes.inspect_images(sources, records, config)
-    tones = nodes.measure_skin_tone(sources, inspected, config)
+    inspected, quarantine = nodes.inspect_images(sources, records, config, work_dir)
+    tones = nodes.measure_skin_tone(sources, inspected, config, work_dir)
     clusters = nodes.link_duplicates(inspected, config)
     manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
     images = nodes.prepare_images(sources, manifest, config, SIZE, work_dir)
@@ -59,8 +57,8 @@ def fault_of(row: Row, image_id: str, manifest: pd.DataFrame, quarantine: pd.Dat
     return None if off <= TOLERANCE else f"colours are off by {off:.0f}"
 
 
-def check(folder: Path, rows: list[Row], work_dir: Path) -> None:
-    records, manifest, quarantine, images = run(folder, work_dir)
+def check(folder: Path, rows: list[Row], work_dir: Path, workers: int) -> None:
+    records, manifest, quarantine, images = run(folder, work_dir, workers)
     assert len(records) == len(rows)
     assert sorted([*manifest["image_id"], *quarantine["image_id"]]) == sorted(records["image_id"])
     assert not quarantine["detail"].str.contains(str(folder), regex=False).any()
@@ -75,44 +73,12 @@ def check(folder: Path, rows: list[Row], work_dir: Path) -> None:
     assert not faults, "\n".join(f"{count} x {fault}" for fault, count in faults.most_common())
 
 
-class PeakMemory:
-    """The most memory that this process and those it started have at once, in bytes; shared pages count once."""
-
-    def __init__(self) -> None:
-        self.peak = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        this = psutil.Process()
-        while not self._end.wait(0.02):
-            self.peak = max(self.peak, sum(map(_memory, (this, *this.children(recursive=True)))))
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        found = process.memory_full_info()
-    except psutil.Error:  # it has just ended
-        return 0
-    return int(getattr(found, "pss", found.uss))
-
-
 @pytest.mark.timeout(120)
 def test_no_file_stops_a_run_or_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = write_hostile_folder(tmp_path / "wild", 150, seed=1, costly=0)
     monkeypatch.setattr("subprocess.Popen", None)  # no decoder may start a program
-    check(tmp_path / "wild", rows, tmp_path / "work")
+    check(tmp_path / "wild", rows, tmp_path / "work", workers=1)
 
 
 @pytest.mark.slow
@@ -121,5 +87,5 @@ def test_five_thousand_hostile_files_fit_into_two_gigabytes(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     rows = write_hostile_folder(tmp_path / "wild", 5_000, seed=2, costly=6)
     with PeakMemory() as memory:
-        check(tmp_path / "wild", rows, tmp_path / "work")
+        check(tmp_path / "wild", rows, tmp_path / "work", workers=2)
     assert memory.peak < 2e9, f"{memory.peak / 1e9:.2f} GB"

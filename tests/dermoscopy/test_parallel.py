@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from dermdit_kedro.dermoscopy.parallel import FEW, work_through
+from dermdit_kedro.errors import UserError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -34,6 +35,15 @@ def test_many_items_are_shared_by_processes() -> None:
     assert os.getpid() not in workers
     assert 1 <= len(workers) <= 2
     assert set(work_through(worker, range(3), 3, "work", 2)) == {os.getpid()}
+
+
+def test_a_worker_that_is_killed_is_an_error_a_user_can_mend() -> None:
+    def die(number: int) -> None:
+        if number == FEW:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(UserError, match=r"work: one of 2 worker processes was ended.*num_workers"):
+        list(work_through(die, range(2 * FEW), 2 * FEW, "work", 2))
 
 
 def test_workers_end_when_their_process_is_killed(tmp_path: Path) -> None:

@@ -51,16 +51,22 @@ def inspect_image(source: Source, file: str, max_pixels: int) -> Finding:
     try:
         content = source.read_bytes(file)
         image = decode_image(content, max_pixels)
+        phash = str(imagehash.phash(image, hash_size=HASH_SIDE))
+    except MemoryError:
+        raise  # says something about the machine, not about the image
     except FileNotFoundError as error:
-        return Finding(reason=Reason.MISSING_FILE, detail=str(error))
+        return _refuse(Reason.MISSING_FILE, str(error))
     except PermissionError as error:
-        return Finding(reason=Reason.UNSAFE_PATH, detail=str(error))
+        return _refuse(Reason.UNSAFE_PATH, str(error))
     except OverflowError as error:
-        return Finding(reason=Reason.TOO_LARGE, detail=str(error))
+        return _refuse(Reason.TOO_LARGE, str(error))
     except Exception as error:  # a decoder may raise anything on hostile bytes
-        return Finding(reason=Reason.UNREADABLE, detail=f"{type(error).__name__}: {error}")
-    phash = str(imagehash.phash(image, hash_size=HASH_SIDE))
+        return _refuse(Reason.UNREADABLE, f"{type(error).__name__}: {error}")
     return Finding(hashlib.sha256(content).hexdigest(), phash, image.width, image.height)
+
+
+def _refuse(reason: Reason, detail: str) -> Finding:
+    return Finding(reason=reason, detail=detail.encode("utf-8", "backslashreplace").decode())
 
 
 def inspect_records(

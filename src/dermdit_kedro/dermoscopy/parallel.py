@@ -8,7 +8,9 @@ from functools import cache
 from typing import TypeVar
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.progress import track
 
 Item = TypeVar("Item")
@@ -46,6 +48,9 @@ def work_through(
 
     Yields:
         The results, in the order of the items.
+
+    Raises:
+        UserError: If a worker was ended from outside, as the kernel does when memory runs out.
     """
     workers = count_workers(num_workers)
     if workers == 1:
@@ -59,7 +64,13 @@ def work_through(
         )  # fmt: skip
         parent = os.getpid()
         results = pool(delayed(_call)(parent, function, item) for item in items)
-    yield from track(results, what, total)
+    try:
+        yield from track(results, what, total)
+    except TerminatedWorkerError as error:
+        raise UserError(
+            f"{what}: one of {workers} worker processes was ended, as the kernel does when memory runs out. "
+            "Ask for fewer by data_engineering.num_workers"
+        ) from error
 
 
 def _call(parent: int, function: Callable[[Item], Result], item: Item) -> Result:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from dermdit_kedro.atomic import link_or_copy
 from dermdit_kedro.dermoscopy.decoding import decode_image
@@ -18,6 +19,7 @@ from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig, ResizeMod
 from dermdit_kedro.dermoscopy.records import TONE_DTYPES, conform, settle_tones
 from dermdit_kedro.dermoscopy.skin_tone import WORKING_SIZE, measure_skin_tone
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
+from dermdit_kedro.errors import UserError
 
 LOOK_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
 
@@ -39,7 +41,7 @@ def measure_tones(
     measured = Ledger(ledger, LOOK_DTYPES).complete(
         images["sha256"],
         partial(_measure, dict(sources), config.skin_tone, config.max_pixels),
-        images[["source", "file"]].itertuples(index=False, name=None),
+        images[["image_id", "source", "file"]].itertuples(index=False, name=None),
         "measure skin tone",
         config.num_workers,
     )
@@ -49,12 +51,23 @@ def measure_tones(
 
 
 def _measure(
-    sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: tuple[str, str]
+    sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: tuple[str, str, str]
 ) -> dict[str, Any]:
-    source, file = item
-    image = decode_image(sources[source].read_bytes(file), max_pixels, at_least=8 * WORKING_SIZE)
+    image_id, source, file = item
+    image = _decode(sources[source], image_id, file, max_pixels, 8 * WORKING_SIZE)
     tone = measure_skin_tone(np.asarray(image), skin_tone)
     return {"ita_degrees": tone.ita_degrees, "ita_iqr": tone.ita_iqr, "group": tone.tone_group}
+
+
+def _decode(source: Source, image_id: str, file: str, max_pixels: int, at_least: int) -> Image.Image:
+    try:
+        return decode_image(source.read_bytes(file), max_pixels, at_least)
+    except MemoryError:
+        raise
+    except Exception as error:  # it was whole when it was inspected
+        raise UserError(
+            f"{image_id}: {file!r} has changed since it was inspected: {error}. Start the run again"
+        ) from error
 
 
 def write_images(
@@ -95,7 +108,7 @@ def _write(
     if not (folder / name).is_file():
         stored = store / sha256[:2] / f"{sha256}.png"
         if not stored.is_file():
-            image = decode_image(sources[source].read_bytes(file), max_pixels, at_least=2 * size)
+            image = _decode(sources[source], image_id, file, max_pixels, 2 * size)
             write_png(stored, resize_image(image, size, mode))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(stored, folder / name)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
+from tests.peak_memory import PeakMemory
 
 from dermdit_kedro.handles import COMPLETE
 
@@ -53,27 +53,9 @@ class Runs:
         return tables
 
     def peak_memory(self, *options: str) -> int:
-        """Run to the end and return the most bytes that it and its workers had for themselves at one moment."""
+        """Run to the end and return the most bytes that it and its workers had at one moment."""
         run = self.start(*options)
-        peak = 0
-        while run.poll() is None:
-            peak = max(peak, _memory_of(psutil.Process(run.pid)))
-            time.sleep(0.1)
-        output, _ = run.communicate()
+        with PeakMemory(run.pid) as memory:
+            output, _ = run.communicate()
         assert run.returncode == 0, output[-3000:]
-        return peak
-
-
-def _memory_of(process: psutil.Process) -> int:
-    """Add up the memory that no other process shares, of a process and all below it."""
-    total = 0
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for member in family:
-        try:
-            total += member.memory_full_info().uss
-        except psutil.Error:  # it has just ended
-            continue
-    return total
+        return memory.peak

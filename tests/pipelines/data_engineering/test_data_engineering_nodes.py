@@ -148,6 +148,20 @@ def test_images_that_join_are_the_only_ones_decoded(tmp_path: Path, monkeypatch:
     assert sorted(path.stem for path in images.path.rglob("*.png")) == [f"PH_{i:07}" for i in range(5)]
 
 
+def test_a_file_that_changed_after_its_inspection_is_named(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.fromarray(np.full((40, 40, 3), 60 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "t.csv").write_text("name,bad\n0,0\n1,0\n2,1\n3,1\n")
+    options = {"table": "t.csv", "columns": {"image": "name", "is_malignant": "bad"}, "path": str(tmp_path)}
+    sources = {"own": open_source("own", {"layout": "table", "role": "train", **options})}
+    records = nodes.read_sources(sources, CONFIG, 0)
+    inspected, _ = nodes.inspect_images(sources, records, CONFIG, tmp_path / "work")
+    (tmp_path / "2.png").write_text("no image")
+    for run in (nodes.measure_skin_tone, lambda *a: nodes.prepare_images(*a[:-1], 16, a[-1])):
+        with pytest.raises(UserError, match=r"own/2: '2\.png' has changed since it was inspected"):
+            run(sources, inspected, CONFIG, tmp_path / "work")
+
+
 @pytest.mark.parametrize("change", [{"size": 8}, {"config": DataEngineeringConfig(resize_mode="pad")}])
 def test_what_changes_the_images_changes_the_folder(made: Made, change: dict[str, Any]) -> None:
     manifest = made.manifest.head(2)

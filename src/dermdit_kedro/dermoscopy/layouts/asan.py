@@ -5,7 +5,8 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.options import AkiecOptions
 from dermdit_kedro.dermoscopy.records import Diagnosis, label_diagnoses
 
 ORIGIN: Final = "the Asan test data set (figshare, doi:10.6084/m9.figshare.5406223)"

@@ -8,8 +8,9 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import SEXES
+from dermdit_kedro.dermoscopy.layouts.options import FolderOptions
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, translate
 from dermdit_kedro.dermoscopy.records import MALIGNANT, Diagnosis
 

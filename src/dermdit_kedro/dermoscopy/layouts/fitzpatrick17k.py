@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.options import FolderOptions
 from dermdit_kedro.dermoscopy.layouts.tables import SKIN_TYPES, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis
 from dermdit_kedro.errors import UserError

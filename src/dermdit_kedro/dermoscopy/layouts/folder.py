@@ -14,36 +14,14 @@ import pandas as pd
 from pandera.errors import SchemaError
 
 from dermdit_kedro.dermoscopy.layouts.listing import IMAGE_SUFFIXES, Listing
+from dermdit_kedro.dermoscopy.layouts.options import FolderOptions
 from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below, stamp_below
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
 from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, Diagnosis, conform, make_image_id
 from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.parameters import Parameters
 
 TABLE_SUFFIXES: Final = ("", ".csv", ".tab", ".tsv", ".txt")
-
-
-class FolderOptions(Parameters):
-    """Options of every layout of a folder.
-
-    Attributes:
-        path: The folder.
-        expect: Counts the source must have.
-    """
-
-    path: Path
-    expect: Expect | None = None
-
-
-class AkiecOptions(FolderOptions):
-    """Options of a layout with a class for actinic keratosis.
-
-    Attributes:
-        akiec_is_malignant: Whether actinic keratosis (with Bowen's disease) counts as malignant.
-    """
-
-    akiec_is_malignant: bool = True
 
 
 @dataclass(frozen=True)

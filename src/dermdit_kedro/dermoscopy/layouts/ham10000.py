@@ -8,9 +8,10 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_2018 import ONE_HOT
 from dermdit_kedro.dermoscopy.layouts.isic_words import CLASSES, SEXES
+from dermdit_kedro.dermoscopy.layouts.options import AkiecOptions
 from dermdit_kedro.dermoscopy.layouts.tables import translate
 from dermdit_kedro.dermoscopy.records import clean_ages, label_diagnoses
 

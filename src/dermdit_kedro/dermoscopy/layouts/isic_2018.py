@@ -8,8 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.isic_words import CLASSES
+from dermdit_kedro.dermoscopy.layouts.options import AkiecOptions
 from dermdit_kedro.dermoscopy.layouts.tables import one_hot
 from dermdit_kedro.dermoscopy.records import label_diagnoses
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.layouts import isic_words
-from dermdit_kedro.dermoscopy.layouts.folder import AkiecOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.options import AkiecOptions
 from dermdit_kedro.dermoscopy.layouts.tables import SKIN_TYPES, translate
 from dermdit_kedro.dermoscopy.records import Diagnosis, clean_ages, label_diagnoses
 

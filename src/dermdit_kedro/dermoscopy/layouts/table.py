@@ -19,8 +19,9 @@ from typing import Any, Final, Literal, Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from dermdit_kedro.dermoscopy.layouts.folder import FolderOptions, FolderSource, opener
+from dermdit_kedro.dermoscopy.layouts.folder import FolderSource, opener
 from dermdit_kedro.dermoscopy.layouts.listing import bare_name
+from dermdit_kedro.dermoscopy.layouts.options import FolderOptions
 from dermdit_kedro.dermoscopy.layouts.tables import FLAGS, SKIN_TYPES, image_names, read_table, translate
 from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS, Diagnosis, clean_ages, label_diagnoses
 from dermdit_kedro.errors import UserError
