@@ -1,9 +1,11 @@
 """Laws of the skin-tone estimate: the analytic angle, monotony, symmetry, and accuracy against known truth."""
 
+from collections import Counter
 from math import isnan
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from skimage.color import lab2rgb
 
@@ -78,24 +80,72 @@ def test_mirroring_changes_nothing(size):
         assert mirrored.tone_group == plain.tone_group
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_phantoms_are_measured_alike_in_every_tone_group(size):
-    phantoms = [render(PHANTOMS, index, size) for index in range(PHANTOMS.num_images)]
+ARTEFACTS = {
+    "none": (),
+    "hair": ("hair_share",),
+    "vignette": ("vignette_share",),
+    "glare": ("glare_share",),
+    "all": ("hair_share", "vignette_share", "glare_share", "ruler_share"),
+}
+ALL_SHARES = ARTEFACTS["all"]
+
+
+def _check_every_tone_group(artefacts, num_images, seed, size, least):
+    """Hold the estimate within each tone group to its bounds: error, group, unknown."""
+    shares = {name: float(name in ARTEFACTS[artefacts]) for name in ALL_SHARES}
+    config = PhantomConfig(**{**PHANTOMS.model_dump(), "num_images": num_images, "seed": seed, **shares})
+    phantoms = [render(config, index, size) for index in range(num_images)]
     tones = [measure_skin_tone(phantom.image, CONFIG) for phantom in phantoms]
-    assert np.mean([tone.tone_group == "unknown" for tone in tones]) < 0.05
     for group in ("light", "brown", "dark"):
-        pairs = [
-            (phantom, tone)
-            for phantom, tone in zip(phantoms, tones, strict=True)
-            if phantom.record["tone_group"] == group and tone.tone_group != "unknown"
-        ]
-        assert np.mean([abs(tone.ita_degrees - phantom.ita_degrees) for phantom, tone in pairs]) <= 2.0
+        pairs = [pair for pair in zip(phantoms, tones, strict=True) if pair[0].record["tone_group"] == group]
+        known = [pair for pair in pairs if pair[1].tone_group != "unknown"]
         clear = [
             tone.tone_group == group
-            for phantom, tone in pairs
-            if min(abs(phantom.ita_degrees - edge) for edge in (41.0, 19.0)) >= 5.0
+            for phantom, tone in known
+            if min(abs(phantom.ita_degrees - edge) for edge in (CONFIG.light_above, CONFIG.brown_above)) >= 5.0
         ]
+        assert len(pairs) >= least
+        assert 1 - len(known) / len(pairs) < 0.05
+        assert np.mean([abs(tone.ita_degrees - phantom.ita_degrees) for phantom, tone in known]) <= 4.0
         assert np.mean(clear) >= 0.95
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("artefacts", ARTEFACTS)
+def test_phantoms_are_measured_within_bounds_in_every_tone_group(artefacts, size):
+    _check_every_tone_group(artefacts, 150, 11, size, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 256])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("artefacts", ARTEFACTS)
+def test_many_phantoms_are_measured_within_bounds_in_every_tone_group(artefacts, seed, size):
+    _check_every_tone_group(artefacts, 720, seed, size, 200)
+
+
+@pytest.mark.slow
+def test_ham10000_is_light_where_it_can_be_told(real_ham):
+    images = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(real_ham.rglob("*.jpg"))]
+    counts = Counter(measure_skin_tone(image, CONFIG).tone_group for image in images)
+    expected = {"light": 5031, "brown": 37, "dark": 9, "unknown": 4938}
+    assert counts == pytest.approx(expected, abs=5)  # decoders differ by a grey level
+
+
+def test_a_bluish_white_balance_is_no_dark_skin():
+    lab = (70, 5, -8)
+    wrong = np.degrees(np.arctan((lab[0] - 50) / lab[2]))  # the quadrant is lost, and with it the sign
+    assert tone_group(float(wrong), CONFIG) == "dark"
+    assert tone_group(float(individual_typology_angle(np.array([lab], dtype=float))[0]), CONFIG) == "light"
+    assert measure_skin_tone(_flat(lab), CONFIG).tone_group == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("lab", "group"),
+    [((56, 30, 18), "unknown"), ((64, 30, 18), "unknown"), ((72, 30, 18), "light"), ((56, 12, 18), "dark")],
+)
+def test_redness_is_no_pigment(lab, group):
+    assert measure_skin_tone(_flat(lab), CONFIG).tone_group == group
 
 
 def test_a_lesion_that_fills_the_frame_leaves_the_corners():

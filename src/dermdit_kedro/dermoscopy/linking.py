@@ -9,6 +9,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from dermdit_kedro.dermoscopy.near_hashes import connect_near
+
 Pairs = np.ndarray[Any, np.dtype[np.int64]]
 """Positions of linked images, int64 (n, 2)."""
 
@@ -24,45 +26,24 @@ NO_PAIRS: Pairs = np.empty((0, 2), dtype=np.int64)
 def near_duplicates(phash: pd.Series, max_distance: int) -> Pairs:
     """Find pairs of images whose perceptual hashes differ in few bits.
 
-    Two hashes that differ in at most d bits agree in at least one of d + 1 bands of bits, so only images that share a
-    band are compared: the work grows with the number of images, not with its square.
-
     Args:
         phash: Hexadecimal hashes of one length.
         max_distance: Hamming distance up to which two images are near-duplicates.
 
     Returns:
-        Positions (i, j); equal hashes form a chain, different ones are joined through the first image of each.
+        Positions (i, j), fewer than two for each image: equal hashes form a chain, and any two that are near are
+        connected through pairs that are.
     """
     if phash.empty:
         return NO_PAIRS
     codes, hashes = pd.factorize(phash)
     first = np.unique(codes, return_index=True)[1].astype(np.int64)
     equal = np.column_stack([first[codes], np.arange(len(codes))])
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1), axis=1)
-    bands = [_share_a_band(bits, band, max_distance) for band in range(max_distance + 1)] if max_distance else []
-    return np.concatenate([equal[equal[:, 0] != equal[:, 1]], *(first[pairs] for pairs in bands)])
-
-
-def _share_a_band(bits: np.ndarray[Any, Any], band: int, max_distance: int) -> Pairs:
-    """Return near pairs among hashes that agree in every (max_distance + 1)-th bit from `band` on.
-
-    Neighbouring bits of a perceptual hash are alike, so a band takes bits from all over it.
-    """
-    packed = np.ascontiguousarray(np.packbits(bits[:, band :: max_distance + 1], axis=1))
-    order = np.lexsort(packed.T)
-    key, whole = packed[order], np.packbits(bits, axis=1)[order]
-    found = [NO_PAIRS]
-    left = np.arange(len(order) - 1)
-    for step in range(1, len(order)):
-        left = left[left + step < len(order)]
-        left = left[(key[left] == key[left + step]).all(axis=1)]
-        if len(left) == 0:
-            break
-        distance = np.bitwise_count(whole[left] ^ whole[left + step]).sum(axis=1, dtype=np.int64)
-        near = left[distance <= max_distance]
-        found.append(np.column_stack([order[near], order[near + step]]))
-    return np.concatenate(found)
+    equal = equal[equal[:, 0] != equal[:, 1]]
+    if max_distance == 0:
+        return equal
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
+    return np.concatenate([equal, first[connect_near(packed, max_distance)]])
 
 
 def _share_values(images: pd.DataFrame, columns: Sequence[str]) -> Pairs:

@@ -102,17 +102,35 @@ def measure_skin_tone(image: UInt8[np.ndarray, "h w 3"], config: SkinToneConfig)
     Raises:
         ValueError: If the image is not uint8 of shape (h, w, 3).
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"an image must be uint8 of shape (h, w, 3); got {image.dtype} of shape {image.shape}")
-    pixels, radius = _resize(image, config.border_share)
-    lab = rgb2lab(pixels.astype(np.float32) / np.float32(255.0))
-    usable = _find_usable(pixels, lab, config)
-    skin = _find_skin(lab, usable, radius)
-    angles = _measure_patches(lab, skin, config)
+    angles = _measure_angles(find_skin_patches(image, config), config)
     if len(angles) < config.min_valid_patches:
         return SkinTone(nan, nan, "unknown", len(angles))
     low, middle, high = np.percentile(angles, [25, 50, 75])
     return SkinTone(float(middle), float(high - low), tone_group(float(middle), config), len(angles))
+
+
+def find_skin_patches(image: UInt8[np.ndarray, "h w 3"], config: SkinToneConfig) -> Float[np.ndarray, "k 3"]:
+    """Find bare skin and return its colours.
+
+    Args:
+        image: sRGB of any size from 32 pixels up.
+        config: Limits.
+
+    Returns:
+        CIELAB of each valid patch among the outer two rings, or of all where these hold too few.
+
+    Raises:
+        ValueError: If the image is not uint8 of shape (h, w, 3).
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image must be uint8 of shape (h, w, 3); got {image.dtype} of shape {image.shape}")
+    pixels, radius = _resize(image, config.border_share)
+    lab = rgb2lab(pixels.astype(np.float32) / np.float32(255.0))
+    skin = _find_skin(lab, _find_usable(pixels, lab, config), radius)
+    colours, spreads, shares = _summarise(lab, skin)
+    valid = (shares >= config.min_valid_share) & (spreads <= config.max_texture) & (_outerness() > 0.0)
+    outer = valid & (_outerness() >= 0.5)
+    return colours[outer if outer.sum() >= config.min_valid_patches else valid]
 
 
 def _resize(image: UInt8[np.ndarray, "h w 3"], border_share: float) -> tuple[UInt8[np.ndarray, "s s 3"], Plane]:
@@ -206,17 +224,16 @@ def _summarise(
     return mean, spread, weights.mean(axis=1)
 
 
-def _measure_patches(lab: Float[np.ndarray, "s s 3"], skin: Mask, config: SkinToneConfig) -> Float[np.ndarray, " k"]:
-    """Return the angle of each valid patch among the outer two rings, or of all where these hold too few.
+def _measure_angles(colours: Float[np.ndarray, "k 3"], config: SkinToneConfig) -> Float[np.ndarray, " m"]:
+    """Return the angles of the patches that have one.
 
-    Where most patches have no angle (b* too small) or are reddened beyond what melanin does, none is returned:
-    the few others would be a biased choice.
+    Where most have none (b* too small) or no colour of skin (a* too large), none is returned: the few others would be
+    a biased choice. Nor where skin is red and not light: blood and a red cast lower L* as melanin does, so red skin
+    that is light nevertheless is light, but red skin that looks brown or dark may be any.
     """
-    colours, spreads, shares = _summarise(lab, skin)
-    valid = (shares >= config.min_valid_share) & (spreads <= config.max_texture) & (_outerness() > 0.0)
-    outer = valid & (_outerness() >= 0.5)
-    chosen = outer if outer.sum() >= config.min_valid_patches else valid
-    has_angle = (colours[:, 2] > config.min_yellowness) & (colours[:, 1] < config.max_redness)
-    if 2 * (chosen & has_angle).sum() <= chosen.sum():
+    measured = colours[(colours[:, 2] > config.min_yellowness) & (colours[:, 1] < config.max_redness)]
+    if 2 * len(measured) <= len(colours):
         return np.empty(0)
-    return individual_typology_angle(colours[chosen & has_angle])
+    angles = individual_typology_angle(measured)
+    is_red = np.median(measured[:, 1]) >= config.max_redness_of_pigment
+    return np.empty(0) if is_red and np.median(angles) <= config.light_above else angles

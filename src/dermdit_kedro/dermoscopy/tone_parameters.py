@@ -24,7 +24,8 @@ class SkinToneConfig(Parameters):
         min_lightness: L* at or below which a pixel is no skin (black frame).
         max_lightness: L* at or above which a pixel is no skin (glare).
         min_yellowness: b* at or below which a patch has no angle; the angle has no meaning where b* <= 0.
-        max_redness: a* at or above which a patch shows erythema or a colour cast, which darken as melanin does.
+        max_redness: a* at or above which a patch has no colour of skin.
+        max_redness_of_pigment: a* at or above which skin that is not light is unknown: redness darkens as melanin does.
         max_texture: Largest standard deviation of L* within a patch.
     """
 
@@ -38,6 +39,7 @@ class SkinToneConfig(Parameters):
     max_lightness: float = Field(default=98.0, gt=50, le=100)
     min_yellowness: float = Field(default=1.0, ge=0)
     max_redness: float = Field(default=36.0, gt=0)
+    max_redness_of_pigment: float = Field(default=24.0, gt=0)
     max_texture: float = Field(default=4.0, gt=0)
 
     @model_validator(mode="before")
