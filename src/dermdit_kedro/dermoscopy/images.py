@@ -40,12 +40,15 @@ def resize_image(image: Image.Image, size: int, mode: ResizeMode) -> Image.Image
     return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BICUBIC)
 
 
-def write_png(path: Path, image: "np.ndarray[Any, Any] | Image.Image") -> None:
+def write_png(path: Path, image: "np.ndarray[Any, Any] | Image.Image") -> bytes:
     """Write an image as PNG, atomically and without metadata.
 
     Args:
         path: The file to create or replace.
         image: uint8 (h, w, 3), or an RGB image.
+
+    Returns:
+        What was written.
     """
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.info = {}
@@ -53,28 +56,22 @@ def write_png(path: Path, image: "np.ndarray[Any, Any] | Image.Image") -> None:
     picture.save(buffer, format="PNG", compress_level=1)
     with atomic_file(path, durable=False) as aside:
         aside.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
 
 
-def index_row(folder: Path, file: str) -> dict[str, Any]:
+def index_row(file: str, content: bytes) -> dict[str, Any]:
     """Describe one image of a folder of ours.
 
     Args:
-        folder: The folder.
-        file: The image's path below it; its id is this without the suffix.
+        file: The image's path below the folder; its id is this without the suffix.
+        content: What it holds.
 
     Returns:
         image_id, file, width, height, sha256.
     """
-    content = (folder / file).read_bytes()
-    width, height = Image.open(io.BytesIO(content)).size
+    width, height = Image.open(io.BytesIO(content), formats=["PNG"]).size
     digest = hashlib.sha256(content).hexdigest()
-    return {
-        "image_id": file.removesuffix(".png"),
-        "file": file,
-        "width": width,
-        "height": height,
-        "sha256": digest,
-    }
+    return {"image_id": file.removesuffix(".png"), "file": file, "width": width, "height": height, "sha256": digest}
 
 
 def write_index(folder: Path, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -104,7 +101,7 @@ def build_image_index(folder: Path) -> pd.DataFrame:
         The index, sorted by file.
     """
     files = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
-    return write_index(folder, (index_row(folder, file) for file in files))
+    return write_index(folder, (index_row(file, (folder / file).read_bytes()) for file in files))
 
 
 def read_rgb(path: Path) -> "np.ndarray[Any, Any]":

@@ -105,11 +105,14 @@ def _write(
 ) -> dict[str, Any]:
     image_id, source, file, sha256 = item
     name = f"{image_id}.png"
-    if not (folder / name).is_file():
-        stored = store / sha256[:2] / f"{sha256}.png"
-        if not stored.is_file():
-            image = _decode(sources[source], image_id, file, max_pixels, 2 * size)
-            write_png(stored, resize_image(image, size, mode))
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(stored, folder / name)
-    return index_row(folder, name)
+    stored = store / sha256[:2] / f"{sha256}.png"
+    if stored.is_file():
+        content = stored.read_bytes()
+    else:
+        image = _decode(sources[source], image_id, file, max_pixels, 2 * size)
+        content = write_png(stored, resize_image(image, size, mode))
+    target = folder / name
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(stored, target)
+    return index_row(name, content)
