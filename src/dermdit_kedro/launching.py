@@ -57,7 +57,7 @@ def launch(job: Job, config: LaunchConfig) -> None:
     if job.is_complete:
         return
     try:
-        with _sole_owner(job), _signals_as_interrupt():
+        with sole_owner(job), _signals_as_interrupt():
             mend(job.folder)
             use_cpu = _uses_cpu(config)
             if config.launcher == "in_process":
@@ -78,8 +78,18 @@ def _name(job: Job) -> str:
 
 
 @contextmanager
-def _sole_owner(job: Job) -> Iterator[None]:
-    """Keep other processes off the job; the kernel lets go of the lock when this process ends."""
+def sole_owner(job: Job) -> Iterator[None]:
+    """Keep other processes off the job; the kernel lets go of the lock when this process ends.
+
+    Args:
+        job: The job.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        LaunchError: If another process is at work on it.
+    """
     with (job.folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

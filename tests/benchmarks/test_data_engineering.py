@@ -95,6 +95,10 @@ def paths_of(source: Any, records: pd.DataFrame) -> list[Path]:
     return [source.root / file for file in records["file"]]
 
 
+def with_hashes(source: Any, records: pd.DataFrame) -> pd.DataFrame:
+    return records.assign(sha256=[hashlib.sha256(path.read_bytes()).hexdigest() for path in paths_of(source, records)])
+
+
 def measure(benchmark: BenchmarkFixture, function: Callable[[Path], None], folders: Iterator[Path]) -> None:
     def setup() -> tuple[tuple[Path], dict[str, Any]]:
         folder = next(folders)
@@ -122,7 +126,7 @@ def test_prepare_bare(benchmark: BenchmarkFixture, source: Source, records: pd.D
 
 @pytest.mark.benchmark(group="prepare")
 def test_prepare_images(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    manifest = records.assign(sha256=[hashlib.sha256(file.encode()).hexdigest() for file in records["file"]])
+    manifest = with_hashes(source, records)
     run = partial(nodes.prepare_images, {"images": source}, manifest, CONFIG, SIZE)
     measure(benchmark, run, folders)
 
@@ -138,5 +142,5 @@ def test_measure_by_threads(benchmark: BenchmarkFixture, source: Source, records
 
 @pytest.mark.benchmark(group="measure")
 def test_measure_skin_tone(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    images = records.assign(sha256=[hashlib.sha256(file.encode()).hexdigest() for file in records["file"]])
+    images = with_hashes(source, records)
     measure(benchmark, lambda work: nodes.measure_skin_tone({"images": source}, images, CONFIG, work), folders)

@@ -88,7 +88,7 @@ def test_million_rows(benchmark: BenchmarkFixture, request: pytest.FixtureReques
 
         def run() -> None:
             records = harmonise()
-            clusters = nodes.link_duplicates(inspected, config)
+            clusters = nodes.link_duplicates(sources, inspected, config)
             made["manifest"] = nodes.assign_splits(inspected, tones, clusters, config, 0)
             nothing = pd.DataFrame({column: pd.Series(dtype="str") for column in QUARANTINE_COLUMNS})
             made["report"] = nodes.report_data(sources, records, made["manifest"], nothing, config)

@@ -120,7 +120,7 @@ def clusters(*tables: pd.DataFrame) -> pd.DataFrame:
     """Link records by what their archives call them; no two have the same pixels."""
     rows = pd.concat(tables, ignore_index=True)
     hashes = [f"{index:064x}" for index in range(len(rows))]
-    return rows.assign(duplicate_cluster=link_images(rows.assign(sha256=hashes, phash=hashes), 0))
+    return rows.assign(duplicate_cluster=link_images(rows, rows.assign(sha256=hashes, phash=hashes), 0))
 
 
 def guarded(rows: pd.DataFrame) -> int:

@@ -30,7 +30,7 @@ def run(folder: Path, work_dir: Path, workers: int) -> tuple[pd.DataFrame, pd.Da
     records = nodes.read_sources(sources, config, 0)
     inspected, quarantine = nodes.inspect_images(sources, records, config, work_dir)
     tones = nodes.measure_skin_tone(sources, inspected, config, work_dir)
-    clusters = nodes.link_duplicates(inspected, config)
+    clusters = nodes.link_duplicates(sources, inspected, config)
     manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
     images = nodes.prepare_images(sources, manifest, config, SIZE, work_dir)
     return records, manifest, quarantine, images.path

@@ -52,7 +52,16 @@ def test_case_and_ending_decide_between_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["f,d\na,nevus,\n", "f,d\na,nevus\nb,nevus,x,y\n", "", "f,d\n", "f, f,d\na,a,nevus\n"]
+    "content",
+    [
+        "f,d\na,nevus,\n",
+        "f,d\na,nevus\nb,nevus,x,y\n",
+        "f,d\na,nevus\nb",
+        "",
+        "f,d\n",
+        "f, f,d\na,a,nevus\n",
+        "f,d,f\na,nevus,a\n",
+    ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     images(tmp_path, "a.png")
@@ -66,6 +75,34 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
     records = table(tmp_path, content, columns=COLUMNS | {"patient_id": "p"})
     assert records["patient_id"].tolist() == ["Müller", "Möller"]
     assert clean_ages(pd.Series(["45,5", "85+", "60"])).tolist() == [45.5, 85.0, 60.0]
+
+
+def test_a_missing_image_is_not_replaced_by_another_of_its_name(tmp_path: Path) -> None:
+    images(tmp_path, "photos/a.JPEG", "masks/b.png", "photos/c.tif")
+    records = table(tmp_path, "f,d\na.jpg,nevus\nb.jpg,nevus\nc.tiff,nevus\n")
+    assert records["file"].tolist() == ["photos/a.JPEG", "b.jpg", "photos/c.tif"]
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    images(tmp_path, "a.png")
+    (tmp_path / "a.png").rename(str(tmp_path / "b") + "\udcff.png")
+    with pytest.raises(UserError, match="must be UTF-8"):
+        table(tmp_path, "f,d\na,nevus\n")
+
+
+def test_ids_are_translated_like_words(tmp_path: Path) -> None:
+    images(tmp_path, "a.png", "b.png", "c.png")
+    values = {"patient_id": {"Pat-7 (old)": "P7", "0": None}}
+    content = "f,d,p\na,nevus,pat-7 (OLD)\nb,nevus,P7\nc,nevus,0\n"
+    records = table(tmp_path, content, columns=COLUMNS | {"patient_id": "p"}, values=values)
+    assert known(records["patient_id"]) == ["P7", "P7", None]
+
+
+def test_files_that_no_record_names_are_counted(tmp_path: Path) -> None:
+    images(tmp_path, "a.png", "b.png", "c.jpg")
+    (tmp_path / "t.csv").write_text("f,d\na,nevus\n")
+    entry = {"layout": "table", "role": "train", "path": str(tmp_path), "table": "t.csv", "columns": COLUMNS}
+    assert open_source("s", entry).num_unused_files() == 2
 
 
 def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:

@@ -79,6 +79,21 @@ def test_an_image_that_the_archive_lists_as_a_duplicate_is_set_aside(source: Sou
     assert quarantined == {"ham/ISIC_05": "listed_duplicate"}
 
 
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        (["ham/ISIC_05", "ham/ISIC_04"], ["ham/ISIC_04"]),
+        ([None, "ham/ISIC_01"], ["ham/ISIC_04", "ham/ISIC_05"]),
+        ([None, "ham/gone"], ["ham/ISIC_04", "ham/ISIC_05"]),
+    ],
+)
+def test_of_images_that_repeat_each_other_a_whole_one_stays(
+    source: Source, listed: list[str | None], kept: list[str]
+) -> None:
+    records = source.records().assign(listed_duplicate_of=pd.Series([None] * 3 + listed, dtype="str"))
+    assert look(source, records)[0]["image_id"].tolist() == kept  # ISIC_01 is broken
+
+
 def test_a_rerun_looks_only_at_what_changed(
     write_ham: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +118,7 @@ def test_a_rerun_looks_only_at_what_changed(
     whole, quarantine, first = run()
     assert first == [f"ISIC_0{i}" for i in range(1, 6)]
     again, quarantine_again, second = run()
-    assert second == ["ISIC_03"]  # a missing file may have come
+    assert second == ["ISIC_02", "ISIC_03"]  # a fault may have passed, a missing file may have come
     pd.testing.assert_frame_equal(again, whole)
     pd.testing.assert_frame_equal(quarantine_again, quarantine)
     (images / "ISIC_03.jpg").write_bytes((images / "ISIC_01.jpg").read_bytes())

@@ -60,5 +60,5 @@ def test_workers_end_when_their_process_is_killed(tmp_path: Path) -> None:
     assert len(workers) >= 2
     child.send_signal(signal.SIGKILL)
     child.wait()
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []

@@ -137,3 +137,8 @@ def test_expert_skin_type_wins_over_the_measured_tone() -> None:
     settled = settle_tones(skin_type, group, pd.Series(["dark", "unknown", "light", "brown", "unknown", "light"]))
     assert settled["tone_group"].tolist() == ["light", "brown", "dark", "brown", "unknown", "dark"]
     assert settled["tone_source"].tolist() == ["expert", "expert", "expert", "ita", "none", "expert"]
+
+
+def test_sources_of_different_names_never_share_an_image_id() -> None:
+    names = ["中国", "韩国", "site 1", "site_1", "site.1"]
+    assert len({make_image_id(name, "1") for name in names}) == len(names)

@@ -15,6 +15,7 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "image_id": [f"s/{i:05}" for i in range(count)],
+            "file": [f"{i:05}.jpg" for i in range(count)],
             "source": "s",
             "lesion_id": [f"l{c}" for c in cluster],
             "patient_id": None,
@@ -79,6 +80,18 @@ def test_straddling_value_is_refused(column: str) -> None:
     check_splits(table)
     table.loc[[0, 2], column] = "same"
     with pytest.raises(ValueError, match=f"{column} must lie in one split; 'same'"):
+        check_splits(table)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"), [("image_id", "ISIC_0000001"), ("lesion_id", "HAM_1"), ("file", "ISIC_0000001.png")]
+)
+def test_what_an_archive_names_lies_in_one_split_across_sources(column: str, name: str) -> None:
+    table = rows(2).assign(
+        split=["train", "test"], duplicate_cluster=["a", "b"], lesion_id=["a", "b"], source=["s", "t"]
+    )
+    table[column] = [f"s/{name}", f"t/{name}"] if column == "image_id" else name
+    with pytest.raises(ValueError, match=r"must lie in one split; '(ISIC_0000001|HAM_1)'"):
         check_splits(table)
 
 

@@ -10,6 +10,7 @@ from dermdit_kedro.diagnosis.examples import (
     arm_examples,
     oversample,
     real_examples,
+    refuse_foreign,
     synthetic_examples,
 )
 from dermdit_kedro.diagnosis.parameters import ArmConfig
@@ -51,6 +52,16 @@ def test_one_label_alone_cannot_be_learned(manifest, images):
     benign = manifest[~manifest["is_malignant"].astype(bool)]
     with pytest.raises(UserError, match=r"both values of 'is_malignant'.*False: 24"):
         real_examples(benign, images, "is_malignant")
+
+
+def test_images_of_a_generator_that_saw_what_is_now_tested_on_are_refused(manifest):
+    seen = pd.DataFrame({"nearest_train_image_id": [*manifest.loc[manifest["split"] == "train", "image_id"][:3], None]})
+    refuse_foreign(seen, manifest)
+    moved = manifest.assign(split=manifest["split"].mask(manifest["image_id"] == seen.iloc[1, 0], "test"))
+    with pytest.raises(UserError, match=rf"{seen.iloc[1, 0]}.* is test now"):
+        refuse_foreign(seen, moved)
+    with pytest.raises(UserError, match="is not in the manifest now"):
+        refuse_foreign(seen, manifest[manifest["image_id"] != seen.iloc[0, 0]])
 
 
 def test_only_kept_synthetic_images_teach_what_was_asked_for(synthetic):

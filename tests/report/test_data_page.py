@@ -94,6 +94,8 @@ def test_what_must_not_be_missed_is_said(drawn_manifest: pd.DataFrame, full: dic
     assert "Patients are not named in clinic (300 of 300 images)." in said
     assert f"Images excluded from training: {full['leak_guard']['excluded']}." in said
     assert "clinic in ddi" in said
+    both = drawn_manifest.groupby("sha256")["is_malignant"].nunique()
+    assert f"benign under one name and malignant under another: {(both > 1).sum()}." in said
     assert "Images in quarantine, used nowhere: 1,204. Unreadable 1,203, missing file 1." in said
     assert "Unknown is the sex of" in said
 
@@ -102,6 +104,7 @@ def test_sound_data_gives_no_caution(drawn_manifest: pd.DataFrame) -> None:
     sound = pd.concat([drawn_manifest] * 20, ignore_index=True)
     known = sound["tone_group"].ne("unknown") & sound["is_malignant"].notna() & sound["split"].ne("excluded")
     sound = sound[known].fillna({"sex": "female", "age_approx": 50.0, "site": "trunk", "patient_id": "p"})
+    sound["sha256"] = [f"{number:064x}" for number in range(len(sound))]
     report = report_of(sound)
     assert find_cautions(report, pd.DataFrame(report["counts"])) == []
     assert "Nothing stands out." in text(render_data_page(report))

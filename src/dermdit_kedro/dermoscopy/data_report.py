@@ -41,7 +41,9 @@ def _leak_guard(manifest: pd.DataFrame) -> dict[str, Any]:
         pairs.drop_duplicates(["image_id", "source_test"]).groupby(["source", "source_test"], as_index=False).size()
     )
     names = {f"{train} in {test}": int(count) for train, test, count in by_pair.itertuples(index=False)}
-    return {"excluded": len(excluded), "by_source_pair": names, "clusters_in_two_splits": 0}
+    used = manifest[manifest["split"] != "excluded"]
+    in_two = int((used.groupby("duplicate_cluster")["split"].nunique() > 1).sum())
+    return {"excluded": len(excluded), "by_source_pair": names, "clusters_in_two_splits": in_two}
 
 
 def _experts(manifest: pd.DataFrame, skin_tone: SkinToneConfig) -> dict[str, Any]:
@@ -60,6 +62,11 @@ def _experts(manifest: pd.DataFrame, skin_tone: SkinToneConfig) -> dict[str, Any
             "expert_by_estimated": {str(k): {str(c): int(v) for c, v in row.items()} for k, row in table.iterrows()},
         }  # fmt: skip
     return found
+
+
+def _count_contradictions(manifest: pd.DataFrame) -> int:
+    """Count pictures that are benign under one name and malignant under another."""
+    return int((manifest.groupby("sha256")["is_malignant"].nunique() > 1).sum())
 
 
 def summarise_data(
@@ -115,6 +122,7 @@ def summarise_data(
             "clusters": len(sizes),
             "images_in_shared_clusters": int(sizes[sizes > 1].sum()),
             "identical_files": int(manifest["sha256"].duplicated().sum()),
+            "labelled_differently": _count_contradictions(manifest),
         },
         "leak_guard": _leak_guard(manifest),
         "counts": count_cells(manifest),

@@ -1,6 +1,7 @@
 """Look into every image once: is it whole, what does it hash to, how large is it."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -77,7 +78,7 @@ def inspect_records(
     Args:
         sources: The sources by name.
         records: Harmonised records; of an image id that occurs twice the first counts, and one that a list of the
-            archive calls a duplicate is not looked at.
+            archive calls a duplicate is set aside where the other is whole.
         max_pixels: Bound on width x height.
         num_workers: Processes; 0 uses every core.
         ledger: Folder of what earlier runs with this bound found.
@@ -85,12 +86,9 @@ def inspect_records(
     Returns:
         The records of whole images with sha256, phash, width and height; and the quarantine.
     """
-    listed = records["listed_duplicate_of"].notna()
-    records, named = records[~listed], records.loc[listed].assign(reason=str(Reason.LISTED_DUPLICATE))
-    named["detail"] = "the archive lists it as a duplicate of " + named["listed_duplicate_of"]
     repeated = records["image_id"].duplicated()
     once = records[~repeated].reset_index(drop=True)
-    findings = Ledger(ledger, FINDING_DTYPES).complete(
+    findings = Ledger(ledger, FINDING_DTYPES, keep=lambda rows: rows["reason"].isna()).complete(
         _stamps(sources, once),
         partial(_look, dict(sources), max_pixels),
         once[["source", "file"]].itertuples(index=False, name=None),
@@ -98,12 +96,28 @@ def inspect_records(
         num_workers,
     )
     joined = pd.concat([once, findings], axis=1)
+    copies = _find_copies(joined)
+    joined.loc[copies, "reason"] = str(Reason.LISTED_DUPLICATE)
+    joined.loc[copies, "detail"] = "the archive lists it as a duplicate of " + joined["listed_duplicate_of"]
     is_whole = joined["reason"].isna()
     twice = records[repeated].assign(reason=str(Reason.DUPLICATE_ID), detail="an earlier row has the same image id")
-    bad = pd.concat([joined[~is_whole], twice, named], ignore_index=True)
-    return conform(joined[is_whole], INSPECTED_DTYPES), bad[list(QUARANTINE_COLUMNS)].astype("str").reset_index(
-        drop=True
-    )
+    bad = pd.concat([joined[~is_whole], twice], ignore_index=True)
+    quarantine = bad[list(QUARANTINE_COLUMNS)].astype("str").reset_index(drop=True)
+    return conform(joined[is_whole], INSPECTED_DTYPES), quarantine
+
+
+def _find_copies(found: pd.DataFrame) -> list[int]:
+    """Find the whole images that a list calls duplicates of whole ones; of two that repeat each other one stays."""
+    whole = found[found["reason"].isna()]
+    listed = whole[whole["listed_duplicate_of"].notna()]
+    kept = set(whole["image_id"]) - set(listed["image_id"])
+    copies = []
+    for row, image_id, original in listed[["image_id", "listed_duplicate_of"]].itertuples(name=None):
+        if original in kept:
+            copies.append(row)
+        else:
+            kept.add(image_id)
+    return copies
 
 
 def _look(sources: Mapping[str, Source], max_pixels: int, item: tuple[str, str]) -> dict[str, Any]:
@@ -115,5 +129,5 @@ def _stamps(sources: Mapping[str, Source], records: pd.DataFrame) -> pd.Series:
     """Tell each file from others and from what it was before; null where it cannot be told."""
     names = zip(records["source"], records["file"], strict=True)
     stamps = ((source, file, sources[source].stamp(file)) for source, file in names)
-    keys = [None if stamp is None else f"{source}/{file} {stamp}" for source, file, stamp in stamps]
+    keys = [None if stamp is None else json.dumps([source, file, stamp]) for source, file, stamp in stamps]
     return pd.Series(keys, dtype="str")

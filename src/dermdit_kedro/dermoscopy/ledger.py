@@ -31,10 +31,13 @@ class Ledger:
     Args:
         folder: Where the parts are; it is created.
         dtypes: Column -> dtype of the rows, without the key; the key of a row is the column `key`.
+        keep: Which rows of a table are worth keeping; the others are looked at again in every run.
     """
 
-    def __init__(self, folder: Path, dtypes: Mapping[str, str]) -> None:
-        self._folder, self._dtypes = folder, {"key": "str", **dtypes}
+    def __init__(
+        self, folder: Path, dtypes: Mapping[str, str], keep: Callable[[pd.DataFrame], pd.Series] | None = None
+    ) -> None:
+        self._folder, self._dtypes, self._keep = folder, {"key": "str", **dtypes}, keep
         folder.mkdir(parents=True, exist_ok=True)
         mend(folder)
 
@@ -66,24 +69,23 @@ class Ledger:
         """
         known = self.rows()
         keys = keys.reset_index(drop=True)
-        is_new = keys.isna() | ~(keys.isin(known.index) | keys.duplicated())
+        names = keys.where(keys.notna(), "?" + keys.index.astype("str"))  # for this run alone
+        is_new = ~(names.isin(known.index) | names.duplicated())
         fresh = (item for item, new in zip(items, is_new, strict=True) if new)
         found = work_through(look, fresh, int(is_new.sum()), what, num_workers)
-        new_keys = keys[is_new]
         passing = []
-        for rows in _parts({**row, "key": key} for key, row in zip(new_keys, found, strict=True)):
+        for rows in _parts({**row, "key": name} for name, row in zip(names[is_new], found, strict=True)):
             table = conform(pd.DataFrame(rows), self._dtypes)
-            keep = table["key"].notna()
-            passing.append(table[~keep].drop(columns="key"))
-            if keep.any():
-                self._write(table[keep])
+            stays = ~table["key"].str.startswith("?") & self._is_worth_keeping(table)
+            passing.append(table[~stays])
+            if stays.any():
+                self._write(table[stays])
         self._tidy()
-        return self._collect(keys, passing)
+        every = pd.concat([self.rows().reset_index(), *passing], ignore_index=True).set_index("key")
+        return every.reindex(names).reset_index(drop=True)
 
-    def _collect(self, keys: pd.Series, passing: list[pd.DataFrame]) -> pd.DataFrame:
-        kept = self.rows().reindex(keys.dropna()).set_index(keys.dropna().index)
-        others = pd.concat([kept.iloc[:0], *passing], ignore_index=True).set_axis(keys.index[keys.isna()])
-        return pd.concat([kept, others]).sort_index()
+    def _is_worth_keeping(self, table: pd.DataFrame) -> "pd.Series | bool":
+        return True if self._keep is None else self._keep(table)
 
     def _write(self, table: pd.DataFrame) -> None:
         with atomic_file(self._folder / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.parquet") as aside:
@@ -94,7 +96,7 @@ class Ledger:
         if len(parts) > MANY_PARTS:
             self._write(self.rows().reset_index())
             for part in parts:
-                part.unlink()
+                part.unlink(missing_ok=True)
 
 
 def _parts(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

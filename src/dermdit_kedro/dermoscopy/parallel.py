@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 FEW = 128
 """Fewer items than this are not worth starting processes for: threads work through them."""
 
-IDLE_S = 20
+IDLE_S = 10
 """Seconds after which a process without work ends."""
 
 
@@ -87,5 +87,4 @@ def _end_with(parent: int) -> None:
             time.sleep(1.0)
         os._exit(1)
 
-    if os.getppid() == parent:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,5 +1,7 @@
 """What is done to every image after it was found whole: its tone is measured, it is written at one size."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,11 @@ from dermdit_kedro.dermoscopy.skin_tone import WORKING_SIZE, measure_skin_tone
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
 from dermdit_kedro.errors import UserError
 
+PNG_END: Final = b"IEND\xaeB`\x82"
+
+Item = tuple[str, str, str, str]
+"""image_id, source, file, sha256."""
+
 LOOK_DTYPES: Final = {"ita_degrees": "float64", "ita_iqr": "float64", "group": "str"}
 
 
@@ -41,7 +48,7 @@ def measure_tones(
     measured = Ledger(ledger, LOOK_DTYPES).complete(
         images["sha256"],
         partial(_measure, dict(sources), config.skin_tone, config.max_pixels),
-        images[["image_id", "source", "file"]].itertuples(index=False, name=None),
+        images[["image_id", "source", "file", "sha256"]].itertuples(index=False, name=None),
         "measure skin tone",
         config.num_workers,
     )
@@ -50,24 +57,24 @@ def measure_tones(
     return conform(pd.concat([said, measured, settled], axis=1), TONE_DTYPES)
 
 
-def _measure(
-    sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: tuple[str, str, str]
-) -> dict[str, Any]:
-    image_id, source, file = item
-    image = _decode(sources[source], image_id, file, max_pixels, 8 * WORKING_SIZE)
+def _measure(sources: Mapping[str, Source], skin_tone: SkinToneConfig, max_pixels: int, item: Item) -> dict[str, Any]:
+    image = _decode(sources, item, max_pixels, 8 * WORKING_SIZE)
     tone = measure_skin_tone(np.asarray(image), skin_tone)
     return {"ita_degrees": tone.ita_degrees, "ita_iqr": tone.ita_iqr, "group": tone.tone_group}
 
 
-def _decode(source: Source, image_id: str, file: str, max_pixels: int, at_least: int) -> Image.Image:
+def _decode(sources: Mapping[str, Source], item: Item, max_pixels: int, at_least: int) -> Image.Image:
+    """Decode what was inspected and nothing else: what is kept under a hash must be made from its bytes."""
+    image_id, source, file, sha256 = item
     try:
-        return decode_image(source.read_bytes(file), max_pixels, at_least)
-    except MemoryError:
-        raise
-    except Exception as error:  # it was whole when it was inspected
+        content = sources[source].read_bytes(file)
+    except OSError as error:
         raise UserError(
-            f"{image_id}: {file!r} has changed since it was inspected: {error}. Start the run again"
+            f"{image_id}: {file!r} was there when it was inspected: {error}. Start the run again"
         ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{image_id}: {file!r} has changed since it was inspected. Start the run again")
+    return decode_image(content, max_pixels, at_least)
 
 
 def write_images(
@@ -92,6 +99,7 @@ def write_images(
     write = partial(_write, dict(sources), config.max_pixels, config.resize_mode, image_size, folder, store)
     items = images[["image_id", "source", "file", "sha256"]].itertuples(index=False, name=None)
     write_index(folder, work_through(write, items, len(images), "prepare images", config.num_workers))
+    os.sync()  # one wait for all of them
 
 
 def _write(
@@ -101,18 +109,19 @@ def _write(
     size: int,
     folder: Path,
     store: Path,
-    item: tuple[str, str, str, str],
+    item: Item,
 ) -> dict[str, Any]:
-    image_id, source, file, sha256 = item
+    image_id, _, _, sha256 = item
     name = f"{image_id}.png"
     stored = store / sha256[:2] / f"{sha256}.png"
-    if stored.is_file():
-        content = stored.read_bytes()
-    else:
-        image = _decode(sources[source], image_id, file, max_pixels, 2 * size)
+    content = stored.read_bytes() if stored.is_file() else b""
+    if not content.endswith(PNG_END):  # absent, or cut short by a loss of power
+        image = _decode(sources, item, max_pixels, 2 * size)
         content = write_png(stored, resize_image(image, size, mode))
+        stored.chmod(0o444)  # it has other names, below which nobody may change it
     target = folder / name
-    if not target.is_file():
+    if not (target.is_file() and target.samefile(stored)):
+        target.unlink(missing_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(stored, target)
     return index_row(name, content)

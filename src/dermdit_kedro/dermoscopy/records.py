@@ -168,10 +168,14 @@ def make_image_id(source: str, name: str) -> str:
     Returns:
         An id that matches `IMAGE_ID_PATTERN`.
     """
-    parts = [re.sub(r"^(\.|$)", "_", re.sub(r"[^A-Za-z0-9_.-]", "_", part)) for part in (source, name)]
-    if parts[1] != name or len(name) > MAX_NAME:
-        parts[1] = parts[1][:MAX_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    return "/".join(parts)
+    return f"{_make_part(source)}/{_make_part(name)}"
+
+
+def _make_part(name: str) -> str:
+    safe = re.sub(r"^(\.|$)", "_", re.sub(r"[^A-Za-z0-9_.-]", "_", name))
+    if safe == name and len(name) <= MAX_NAME:
+        return name
+    return safe[:MAX_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def label_diagnoses(diagnosis: pd.Series, akiec_is_malignant: bool = True) -> pd.DataFrame:

@@ -4,6 +4,8 @@ import hashlib
 
 import pandas as pd
 
+from dermdit_kedro.dermoscopy.linking import ARCHIVE_IDS, SOURCE_IDS, archive_ids
+
 
 def assign_splits(images: pd.DataFrame, val_share: float, test_share: float, seed: int) -> pd.Series:
     """Deal clusters out to train, val and test, stratified on label x tone.
@@ -46,14 +48,15 @@ def check_splits(manifest: pd.DataFrame) -> None:
     """Refuse a manifest in which a cluster straddles what trains and what tests.
 
     Args:
-        manifest: duplicate_cluster, lesion_id, source, split.
+        manifest: The manifest.
 
     Raises:
         ValueError: Naming the first cluster or lesion in two splits.
     """
     used = manifest[manifest["split"] != "excluded"]
-    for columns in (["duplicate_cluster"], ["source", "lesion_id"], ["source", "patient_id"], ["sha256"]):
-        counts = used.dropna(subset=columns).groupby(columns)["split"].nunique()
+    used = pd.concat([used, archive_ids(used)], axis=1)
+    for columns in (["duplicate_cluster"], ["sha256"], *SOURCE_IDS, *ARCHIVE_IDS):
+        counts = used.dropna(subset=columns).groupby(list(columns))["split"].nunique()
         if (counts > 1).any():
             name = counts[counts > 1].reset_index()[columns[-1]].iloc[0]
             raise ValueError(f"every {columns[-1]} must lie in one split; {name!r} lies in {counts.max()}")

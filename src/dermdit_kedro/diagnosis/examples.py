@@ -46,6 +46,28 @@ def real_examples(manifest: pd.DataFrame, images: ImageFolder, label_name: Label
     return examples[[*EXAMPLE_COLUMNS, "tone_group"]]
 
 
+def refuse_foreign(synthetic_manifest: pd.DataFrame, manifest: pd.DataFrame) -> None:
+    """Refuse synthetic images of a generator that has learned from images which are not in the training split now.
+
+    Args:
+        synthetic_manifest: Column nearest_train_image_id: the nearest of the images that it learned from.
+        manifest: The manifest.
+
+    Raises:
+        UserError: Naming one of those images and where it is now.
+    """
+    split = manifest.set_index("image_id")["split"]
+    nearest = synthetic_manifest["nearest_train_image_id"].dropna()
+    now = split.reindex(nearest).fillna("not in the manifest")
+    odd = now[now != "train"]
+    if len(odd):
+        raise UserError(
+            f"synthetic images must come from the training split of this manifest. {odd.index[0]!r}, which their "
+            f"generator has learned from, is {odd.iloc[0]} now: what is tested on it would be trained on it too. "
+            "Run the pipelines prompting, generative_training and synthesis again"
+        )
+
+
 def synthetic_examples(synthetic_manifest: pd.DataFrame) -> pd.DataFrame:
     """List the synthetic images that passed the screens, labelled with what was asked for.
 

@@ -53,6 +53,7 @@ def find_cautions(report: Mapping[str, Any], counts: pd.DataFrame) -> list[Cauti
         *_unlabelled(counts),
         *_unknown_tone(counts),
         *_unnamed_patients(report),
+        *_contradictions(report),
         *_excluded(report),
         *_quarantined(report),
         *_unknown_attributes(counts),
@@ -128,6 +129,13 @@ def _unnamed_patients(report: Mapping[str, Any]) -> Iterator[Caution]:
     if shares:
         detail = "Two lesions of one such patient may lie in training and in test."
         yield Caution(f"Patients are not named in {_some(shares)}.", detail)
+
+
+def _contradictions(report: Mapping[str, Any]) -> Iterator[Caution]:
+    pictures = report["duplicates"]["labelled_differently"]
+    if pictures:
+        lead = f"Pictures that are benign under one name and malignant under another: {number(pictures)}."
+        yield Caution(lead, "One of the sources is wrong; both rows are in the manifest.")
 
 
 def _excluded(report: Mapping[str, Any]) -> Iterator[Caution]:

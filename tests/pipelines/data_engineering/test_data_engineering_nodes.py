@@ -1,6 +1,7 @@
 """The nodes of data_engineering, run by hand from sources to images."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ def make(sources: dict[str, Any], work_dir: Path, config: DataEngineeringConfig 
     records = nodes.read_sources(sources, config, 0)
     inspected, quarantine = nodes.inspect_images(sources, records, config, work_dir)
     tones = nodes.measure_skin_tone(sources, inspected, config, work_dir)
-    clusters = nodes.link_duplicates(inspected, config)
+    clusters = nodes.link_duplicates(sources, inspected, config)
     manifest = nodes.assign_splits(inspected, tones, clusters, config, 0)
     images = nodes.prepare_images(sources, manifest, config, size, work_dir)
     report = nodes.report_data(sources, records, manifest, quarantine, config)
@@ -156,10 +157,41 @@ def test_a_file_that_changed_after_its_inspection_is_named(tmp_path: Path) -> No
     sources = {"own": open_source("own", {"layout": "table", "role": "train", **options})}
     records = nodes.read_sources(sources, CONFIG, 0)
     inspected, _ = nodes.inspect_images(sources, records, CONFIG, tmp_path / "work")
-    (tmp_path / "2.png").write_text("no image")
+    before = (tmp_path / "2.png").read_bytes()
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes())
     for run in (nodes.measure_skin_tone, lambda *a: nodes.prepare_images(*a[:-1], 16, a[-1])):
         with pytest.raises(UserError, match=r"own/2: '2\.png' has changed since it was inspected"):
             run(sources, inspected, CONFIG, tmp_path / "work")
+    (tmp_path / "2.png").write_bytes(before)
+    images = nodes.prepare_images(sources, inspected, CONFIG, 16, tmp_path / "work").path
+    with Image.open(images / "own" / "2.png") as image:
+        assert image.getpixel((8, 8)) == (120, 120, 120)
+
+
+def test_an_image_cut_short_by_a_loss_of_power_is_written_again(made: Made, tmp_path: Path) -> None:
+    sources = {"phantoms": open_source("phantoms", {"layout": "phantom", "role": "train", "num_images": 3})}
+    folder = make(sources, tmp_path).images.path
+    files = sorted(folder.rglob("*.png"))
+    before = [file.read_bytes() for file in files]
+    (folder / "_complete.json").unlink()
+    files[0].chmod(0o644)
+    files[0].write_bytes(before[0][:40])  # by all its names
+    make(sources, tmp_path)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_another_folder_of_the_same_names_is_looked_at(tmp_path: Path) -> None:
+    looked = []
+    for number, folder in enumerate((tmp_path / "one", tmp_path / "two")):
+        folder.mkdir()
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(folder / "a.bmp")
+        os.utime(folder / "a.bmp", (1, 1))
+        (folder / "t.csv").write_text("name,bad\na,0\n")
+        options = {"table": "t.csv", "columns": {"image": "name", "is_malignant": "bad"}, "path": str(folder)}
+        sources = {"own": open_source("own", {"layout": "table", "role": "train", **options})}
+        records = nodes.read_sources(sources, CONFIG, 0)
+        looked.append(nodes.inspect_images(sources, records, CONFIG, tmp_path / "work")[0]["sha256"][0])
+    assert looked[0] != looked[1]
 
 
 @pytest.mark.parametrize("change", [{"size": 8}, {"config": DataEngineeringConfig(resize_mode="pad")}])

@@ -66,6 +66,7 @@ def easy_synthetic_manifest():
             "requested_tone_group": [TONE_GROUPS[i % 3] for i in range(SYNTHETIC)],
             "tone_group": [TONE_GROUPS[i % 3] if i % 12 else "unknown" for i in range(SYNTHETIC)],
             "kept": [i < SYNTHETIC - 10 for i in range(SYNTHETIC)],
+            "nearest_train_image_id": pd.Series([None] * SYNTHETIC, dtype="str"),
         }
     )
 

@@ -1,7 +1,7 @@
 """Layout `derm7pt`: the seven-point data set of the Interactive Atlas of Dermoscopy (Kawahara et al. 2019).
 
 `images/<folder>/<file>` and `meta/meta.csv`. A row is one lesion with a clinical and a dermoscopic image; both carry
-the lesion's id, so that no split parts them.
+the lesion's id, so that no split parts them, whichever sources they are read in.
 """
 
 from typing import Final, Literal
@@ -61,7 +61,7 @@ def harmonise(source: FolderSource) -> pd.DataFrame:
     malignant = {str(kind): value for kind, value in MALIGNANT.items()}
     lesions = pd.DataFrame(
         {
-            "lesion_id": table["case_num"],
+            "lesion_id": "D7P_" + table["case_num"],
             "diagnosis": diagnosis,
             "is_malignant": pd.Series([malignant.get(word, False) for word in diagnosis], dtype="boolean").where(known),
             "is_melanoma": (diagnosis == Diagnosis.MELANOMA).astype("boolean").where(known),

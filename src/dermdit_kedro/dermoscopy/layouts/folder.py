@@ -81,6 +81,11 @@ class FolderSource:
             rows["file"] = [self.find_image(name) for name in rows["name"]]
         self._check_files(rows["file"])
         rows["image_id"] = [make_image_id(self.name, name) for name in rows["name"]]
+        if "listed_duplicate_of" in rows:
+            known = rows["listed_duplicate_of"].notna()
+            rows.loc[known, "listed_duplicate_of"] = [
+                make_image_id(self.name, name) for name in rows.loc[known, "listed_duplicate_of"]
+            ]
         records = conform(rows.assign(source=self.name, role=self.role), RECORD_DTYPES)
         try:
             return RECORDS_SCHEMA.validate(records)
@@ -108,8 +113,12 @@ class FolderSource:
         return self.root.resolve()
 
     def stamp(self, file: str) -> str | None:
-        """Return size and time of change of one image."""
-        return stamp_below(self.root, file)
+        """Return place, size and times of change of one image."""
+        return stamp_below(self._real_root, file)
+
+    def num_unused_files(self) -> int:
+        """Count the image files in the folder that no record names."""
+        return len(set(self._listing.images) - set(self._records["file"]))
 
     def option(self, name: str) -> Any:
         """Return one of the layout's own options."""
@@ -122,9 +131,6 @@ class FolderSource:
     @property
     def files(self) -> list[str]:
         """The images below the folder, as paths relative to it."""
-        odd = [file for file in self._listing.images if file != file.encode(errors="replace").decode()]
-        if odd:
-            raise UserError(f"the name of an image in {self.root} must be UTF-8. Rename {odd[0]!r}")
         return self._listing.images
 
     def find_image(self, name: str) -> str:

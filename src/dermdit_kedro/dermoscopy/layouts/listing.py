@@ -13,6 +13,7 @@ from typing import Final
 from dermdit_kedro.errors import UserError
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SAME: Final = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Listing:
     def _files(self) -> tuple[list[str], list[str]]:
         """Images and other files, as paths relative to the folder, in the order of their parts."""
         found = sorted(_walk(str(self.root)), key=lambda file: file.replace("/", "\0"))
+        odd = [file for file in found if file != file.encode(errors="replace").decode()]
+        if odd:
+            raise UserError(f"the name of a file in {self.root} must be UTF-8. Rename {odd[0]!r}")
         images = [file for file in found if _is_image(file)]
         return images, [file for file in found if not _is_image(file)]
 
@@ -55,14 +59,15 @@ class Listing:
             asked: A name or a path, with slashes.
 
         Returns:
-            Those that fit best: letter by letter, or with accents written otherwise, or in another case, or with
-            another ending.
+            Those that fit best: letter by letter, or with accents written otherwise, or in another case, or without
+            the ending. A name with an ending stands for no file with another, but for `.jpeg` for `.jpg` and the like.
         """
         start = _reverse(asked)
         first = last = bisect_left(self._by_ending, (start,))
         while last < len(self._by_ending) and self._by_ending[last][0].startswith(start):
             last += 1
-        candidates = [file for _, file in self._by_ending[first:last]]
+        ending = _ending(asked)
+        candidates = [file for _, file in self._by_ending[first:last] if ending in (None, _ending(file))]
         if len(candidates) < 2:
             return candidates
         ways: tuple[Callable[[str], str], ...] = (str, _compose, _fold, bare_name, lambda path: bare_name(_fold(path)))
@@ -92,6 +97,12 @@ def _refuse(error: OSError) -> None:
 def _compose(path: str) -> str:
     """Write accents in one of the two ways of Unicode; some systems take file names apart."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
+def _ending(path: str) -> str | None:
+    """Return the ending of an image, one for those that mean the same, or null where there is none."""
+    ending = path[len(bare_name(path)) :].lower()
+    return SAME.get(ending, ending) or None
 
 
 def _fold(path: str) -> str:

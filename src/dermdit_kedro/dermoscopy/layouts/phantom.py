@@ -81,6 +81,10 @@ class PhantomSource:
         """Return a hash of what the phantom is drawn from."""
         return hashlib.sha256(self.options.model_dump_json().encode()).hexdigest()[:16]
 
+    def num_unused_files(self) -> int:
+        """Return 0: there are no files."""
+        return 0
+
 
 def open_source(name: str, role: str, options: Mapping[str, Any]) -> Source:
     """Open a source of phantoms; see `layouts.open_source`."""

@@ -103,6 +103,9 @@ class Source(Protocol):
             Text that changes when the image does; null where there is no such image.
         """
 
+    def num_unused_files(self) -> int:
+        """Count the image files that no record names."""
+
 
 def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) -> Options:
     """Validate the options of a source.
@@ -126,10 +129,10 @@ def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) ->
 
 
 def stamp_below(root: Path, file: str) -> str | None:
-    """Return size and time of change of a file; null where it cannot be looked at.
+    """Return place, size and times of change of a file; null where it cannot be looked at.
 
     Args:
-        root: The folder.
+        root: The folder, resolved.
         file: The name, relative to it.
 
     Returns:
@@ -139,7 +142,7 @@ def stamp_below(root: Path, file: str) -> str | None:
         found = (root / file).stat()
     except (OSError, ValueError):  # ValueError: a name with a null character
         return None
-    return f"{found.st_size}-{found.st_mtime_ns}"
+    return f"{root} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def read_below(root: Path, file: str) -> bytes:

@@ -121,8 +121,11 @@ def _ours(column: str, values: pd.Series, options: TableOptions, path: Any) -> p
         return clean_ages(values)
     given = {str(word).lower(): ours for word, ours in options.values.get(column, {}).items()}
     if column in IDS:
-        lower = values.str.lower()
-        return values.mask(lower.isin([word for word, ours in given.items() if ours is None] + list(NOTHING)))
+        nothing = {word for word, ours in given.items() if ours is None} | set(NOTHING)
+        renamed = {word: str(ours) for word, ours in given.items() if ours is not None}
+        return values.map(lambda word: renamed.get(word.lower(), word), na_action="ignore").mask(
+            values.str.lower().isin(nothing)
+        )
     return translate(values, WORDS[column] | given, f"`{options.columns[column]}` in {path}", unknown=NOTHING)
 
 

@@ -1,7 +1,7 @@
 """Tables of the archives: read by the names of their columns, their words translated into ours."""
 
+import csv
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +28,6 @@ def read_table(path: Path, columns: Sequence[str], origin: str, header: Sequence
     """
     table = _read(path, header)
     table.columns = [str(column).strip() for column in table.columns]
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise UserError(f"{path} has the column {twice[0]!r} twice")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(
@@ -50,15 +47,29 @@ def _read(path: Path, header: Sequence[str] | None) -> pd.DataFrame:
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")  # what spreadsheets write
     separator = max(",\t;", key=text.partition("\n")[0].count)
+    _refuse_other_widths(path, text, separator, header)
     names: dict[str, Any] = {"header": None, "names": list(header)} if header else {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.StringIO(text), sep=separator, dtype="str", keep_default_na=False, index_col=False, **names
-            )
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        return pd.read_csv(
+            io.StringIO(text), sep=separator, dtype="str", keep_default_na=False, index_col=False, **names
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise UserError(f"{path} is no table with {separator!r} between its cells: {error}") from error
+
+
+def _refuse_other_widths(path: Path, text: str, separator: str, header: Sequence[str] | None) -> None:
+    """Refuse a row with more or fewer cells than the header, such as the last one of a file that was cut off."""
+    try:
+        rows = csv.reader(io.StringIO(text), delimiter=separator)
+        first = list(header) if header else [name.strip() for name in next(rows, [])]
+        wrong = next((number for number, row in enumerate(rows, 1) if row and len(row) != len(first)), None)
+    except csv.Error as error:
+        raise UserError(f"{path} is no table with {separator!r} between its cells: {error}") from error
+    if wrong is not None:
+        raise UserError(f"{path}: every row must have {len(first)} cells, as the header has. Row {wrong} has not")
+    twice = [name for number, name in enumerate(first) if name and name in first[:number]]
+    if twice:
+        raise UserError(f"{path} has the column {twice[0]!r} twice")
 
 
 def image_names(values: pd.Series, where: str) -> pd.Series:

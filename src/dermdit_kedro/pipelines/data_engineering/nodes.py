@@ -10,6 +10,7 @@ from dermdit_kedro.dermoscopy.parameters import DataEngineeringConfig
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.jobs import create_job
+from dermdit_kedro.launching import sole_owner
 
 
 def read_sources(sources: dict[str, Any], data_engineering: DataEngineeringConfig, seed: int) -> pd.DataFrame:
@@ -59,7 +60,8 @@ def inspect_images(
     config = data_engineering
     bounds = {"max_pixels": config.max_pixels, "hash_side": HASH_SIDE}
     job = create_job(work_dir, "inspect_images", __name__, config=bounds)
-    whole, quarantine = inspect_records(sources, records, config.max_pixels, config.num_workers, job.result)
+    with sole_owner(job):
+        whole, quarantine = inspect_records(sources, records, config.max_pixels, config.num_workers, job.result)
     if whole.empty:
         first = quarantine.iloc[0].to_dict() if len(quarantine) else "no record at all"
         raise UserError(
@@ -87,14 +89,18 @@ def measure_skin_tone(
 
     config = {"skin_tone": data_engineering.skin_tone, "max_pixels": data_engineering.max_pixels}
     job = create_job(work_dir, "measure_skin_tone", __name__, config=config)
-    tones: pd.DataFrame = TONES_SCHEMA.validate(measure_tones(sources, inspected, data_engineering, job.result))
+    with sole_owner(job):
+        tones: pd.DataFrame = TONES_SCHEMA.validate(measure_tones(sources, inspected, data_engineering, job.result))
     return tones
 
 
-def link_duplicates(inspected: pd.DataFrame, data_engineering: DataEngineeringConfig) -> pd.DataFrame:
+def link_duplicates(
+    sources: dict[str, Any], inspected: pd.DataFrame, data_engineering: DataEngineeringConfig
+) -> pd.DataFrame:
     """Join images of one patient, one lesion or one picture into clusters.
 
     Args:
+        sources: Name -> source; all their rows join, those without a whole image and those left out too.
         inspected: Records of whole images with their hashes.
         data_engineering: `near_duplicate_distance`.
 
@@ -103,7 +109,8 @@ def link_duplicates(inspected: pd.DataFrame, data_engineering: DataEngineeringCo
     """
     from dermdit_kedro.dermoscopy.linking import link_images
 
-    clusters = link_images(inspected, data_engineering.near_duplicate_distance)
+    records = pd.concat([source.records() for source in sources.values()], ignore_index=True)
+    clusters = link_images(records, inspected, data_engineering.near_duplicate_distance)
     return pd.DataFrame({"image_id": inspected["image_id"], "duplicate_cluster": clusters})
 
 
@@ -164,11 +171,12 @@ def prepare_images(
     inputs = {"images": manifest[["image_id", "sha256"]]}
     job = create_job(work_dir, "prepare_images", __name__, config=form, inputs=inputs)
     if not job.is_complete:
-        store = create_job(work_dir, "prepared_images", __name__, config=form).result
-        mend(job.result)
-        mend(store)
-        write_images(sources, manifest, data_engineering, image_size, job.result, store)
-        job.complete()
+        store = create_job(work_dir, "prepared_images", __name__, config=form)
+        with sole_owner(store):
+            mend(job.result)
+            mend(store.result)
+            write_images(sources, manifest, data_engineering, image_size, job.result, store.result)
+            job.complete()
     return job.handle(ImageFolder)
 
 
@@ -194,7 +202,10 @@ def report_data(
     from dermdit_kedro.dermoscopy.data_report import summarise_data
 
     layouts = {name: source.layout for name, source in sources.items()}
-    return summarise_data(layouts, records, manifest, quarantine, data_engineering.skin_tone)
+    report = summarise_data(layouts, records, manifest, quarantine, data_engineering.skin_tone)
+    for name, source in report["sources"].items():
+        source["unused_files"] = sources[name].num_unused_files()
+    return report
 
 
 def draw_data_report(data_report: dict[str, Any]) -> str:

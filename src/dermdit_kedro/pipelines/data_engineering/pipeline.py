@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
                 name="inspect_images",
             ),
             Node(measure_skin_tone, ["sources", "inspected", CONFIG, "work_dir"], "tones", name="measure_skin_tone"),
-            Node(link_duplicates, ["inspected", CONFIG], "clusters", name="link_duplicates"),
+            Node(link_duplicates, ["sources", "inspected", CONFIG], "clusters", name="link_duplicates"),
             Node(
                 assign_splits,
                 ["inspected", "tones", "clusters", CONFIG, "params:seed"],

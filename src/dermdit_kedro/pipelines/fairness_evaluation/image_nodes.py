@@ -161,8 +161,10 @@ def score_images(
     Returns:
         The content of `image_metrics.json`.
     """
+    from dermdit_kedro.diagnosis.examples import refuse_foreign
     from dermdit_kedro.metrics.agreement import tone_agreement
 
+    refuse_foreign(synthetic_manifest, manifest)
     for folder in (images, synthetic_images):
         folder.refuse_other_size(image_size)
     general = _distances(train_features, held_out_features, synthetic_features, image_quality, seed)

@@ -12,6 +12,7 @@ from dermdit_kedro.diagnosis.examples import (
     TooFewImagesError,
     arm_examples,
     real_examples,
+    refuse_foreign,
     synthetic_examples,
 )
 from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
@@ -58,6 +59,7 @@ def train_classifier(
     from dermdit_kedro.diagnosis.jobs import leave_untrained, train_seeds
 
     name = f"train_classifier.{arm_name}"
+    refuse_foreign(synthetic_manifest, manifest)
     real = real_examples(manifest, images, classifier.label_name)
     try:
         examples = arm_examples(real, synthetic_examples(synthetic_manifest), arm, classifier.label_name, seed)
