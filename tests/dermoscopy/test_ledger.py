@@ -50,6 +50,15 @@ def test_what_has_no_key_is_looked_at_in_every_run(tmp_path: Path) -> None:
     assert complete(tmp_path / "new", [], look).empty
 
 
+def test_rows_not_worth_keeping_are_looked_at_once_in_every_run(tmp_path: Path) -> None:
+    keys = pd.Series(["k1", "k2", "k3", "k2", "k2"], dtype="str")
+    for _ in range(2):
+        look = Squares()
+        book = Ledger(tmp_path, DTYPES, keep=lambda rows: rows["word"].isna())
+        assert book.complete(keys, look, [1, 2, 3, 2, 2], "square", 1)["square"].tolist() == [1, 4, 9, 4, 4]
+    assert look.seen == [2]
+
+
 def test_what_was_found_before_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PART_ROWS", 3)
     with pytest.raises(RuntimeError, match="killed"):
