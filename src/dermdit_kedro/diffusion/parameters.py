@@ -101,6 +101,8 @@ class ObjectiveConfig(Parameters):
         beta_start: First variance of the schedule.
         beta_end: Last variance of the schedule.
         prompt_dropout: Share of training prompts replaced by the null prompt, for guidance.
+        min_snr_gamma: Bound on the signal-to-noise ratio by which timesteps are weighed (Hang et al. 2023), 5 there;
+            null weighs all alike (not for `flow`).
     """
 
     prediction_type: Literal["epsilon", "v_prediction", "flow"] = "flow"
@@ -109,6 +111,13 @@ class ObjectiveConfig(Parameters):
     beta_start: float = Field(default=1e-4, gt=0)
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     prompt_dropout: float = Field(default=0.1, ge=0, lt=1)
+    min_snr_gamma: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _weigh_diffusion_alone(self) -> Self:
+        if self.prediction_type == "flow" and self.min_snr_gamma is not None:
+            raise ValueError(f"min_snr_gamma must be null where prediction_type is flow. Got {self.min_snr_gamma}")
+        return self
 
 
 class SamplerConfig(Parameters):
