@@ -16,9 +16,9 @@ def survive(runs: Runs, moments: Callable[[float], list[float]]) -> None:
     duration = runs.finish()
     undisturbed = runs.outputs()
     for number, moment in enumerate(moments(duration)):
-        runs.kill(moment)
+        after = runs.kill(moment)
         seconds = runs.finish(*WAYS[number % 2])
-        print(f"killed after {moment:.1f} of {duration:.1f} s; the rerun took {seconds:.1f} s")  # noqa: T201
+        print(f"killed after {after:.1f} of {duration:.1f} s; the rerun took {seconds:.1f} s", flush=True)  # noqa: T201
         for table, expected in zip(runs.outputs(), undisturbed, strict=True):
             pd.testing.assert_frame_equal(table, expected)
 
