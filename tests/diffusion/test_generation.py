@@ -145,7 +145,16 @@ def test_two_processes_give_the_losses_of_one(latents, text_embeddings, manifest
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
 
 
-@pytest.mark.parametrize("denoiser", [DENOISER, UNET, DENOISER.model_copy(update={"conditional": False})])
+@pytest.mark.parametrize(
+    "denoiser",
+    [
+        DENOISER,
+        DENOISER.model_copy(update={"conditioning": "pooled"}),
+        DENOISER.model_copy(update={"conditioning": "none"}),
+        UNET,
+        UNET.model_copy(update={"conditioning": "none"}),
+    ],
+)
 def test_every_kind_of_denoiser_trains_exports_and_samples(
     denoiser, latents, text_embeddings, manifest, autoencoder, text_encoder, tmp_path
 ):

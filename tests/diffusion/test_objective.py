@@ -70,3 +70,26 @@ def test_the_loss_of_an_exact_prediction_is_zero():
 def test_a_scheduler_that_does_not_fit_is_refused(kind, scheduler):
     with pytest.raises(ValueError, match=f"must fit objective.prediction_type '{kind}'.*Got '{scheduler}'"):
         build_scheduler(ObjectiveConfig(prediction_type=kind), SamplerConfig(scheduler=scheduler))
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("gamma", [0.5, 5.0, 1e12])
+def test_min_snr_weighs_the_error_of_the_latents(kind, gamma):
+    objective = Objective(ObjectiveConfig(prediction_type=kind, min_snr_gamma=gamma))
+    latents, noise, time = (
+        torch.randn(64, *size, generator=torch.Generator().manual_seed(0)) for size in ((4, 2, 2), (4, 2, 2), ())
+    )
+    noisy = objective.draw(latents, noise, time)
+    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[noisy.timestep.long()]
+    snr = abar / (1 - abar)
+    off = torch.randn(64, 4, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    # an error of the latents by `off`, as an error of what is predicted
+    scale = (snr.sqrt() if kind == "epsilon" else (1 / (1 - abar)).sqrt()).view(-1, 1, 1, 1)
+    loss = objective.loss((noisy.target + scale * off).float(), noisy)
+    expected = (snr.clamp(max=gamma) * off.square().mean(dim=(1, 2, 3))).mean()
+    assert float(loss) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_min_snr_is_for_diffusion_alone():
+    with pytest.raises(ValueError, match=r"min_snr_gamma must be null where prediction_type is flow\. Got 5"):
+        ObjectiveConfig(prediction_type="flow", min_snr_gamma=5)

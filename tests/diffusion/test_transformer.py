@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from dermdit_kedro.diffusion.transformer import Attention, DermDiTTransformer2DModel, patchify, unpatchify
+from dermdit_kedro.diffusion.denoisers import build_denoiser
+from dermdit_kedro.diffusion.parameters import DenoiserConfig
+from dermdit_kedro.diffusion.transformer import (
+    Attention,
+    DermDiTTransformer2DModel,
+    SingleTokenAttention,
+    patchify,
+    unpatchify,
+)
 
 
 def _model(adaln=False, **changes):
@@ -77,8 +85,60 @@ def test_cross_attention_depends_on_the_query_and_its_queries_learn():
         assert block.cross_attention.to_kv.weight.grad[:32].abs().max() > 0
 
 
-def test_a_padded_text_token_changes_nothing():
-    model = _woken(_model())
+def test_attention_to_one_token_needs_neither_queries_nor_keys():
+    torch.manual_seed(0)
+    whole, cheap = Attention(32, 4), SingleTokenAttention(32)
+    with torch.no_grad():
+        cheap.to_v.weight.copy_(whole.to_kv.weight[32:])
+        cheap.to_v.bias.copy_(whole.to_kv.bias[32:])
+    cheap.to_out.load_state_dict(whole.to_out.state_dict())
+    x, goal = torch.randn(3, 16, 32), torch.randn(3, 16, 32)
+    contexts = [torch.randn(3, 1, 32, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2)]
+    outs = [module(x, context) for module, context in zip((whole, cheap), contexts, strict=True)]
+    assert torch.allclose(outs[0], outs[1].expand_as(x), atol=1e-6)
+    for out in outs:
+        (out * goal).mean().backward()
+    assert torch.allclose(contexts[0].grad, contexts[1].grad, atol=1e-5)
+    assert torch.allclose(whole.to_kv.weight.grad[32:], cheap.to_v.weight.grad, atol=1e-5)
+    assert torch.allclose(whole.to_out.weight.grad, cheap.to_out.weight.grad, atol=1e-5)
+    assert whole.to_q.weight.grad.abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("adaln", [False, True])
+@pytest.mark.parametrize("conditioning", ["tokens", "pooled", "none"])
+def test_text_reaches_the_prediction_unless_there_is_none(conditioning, adaln):
+    model = _woken(_model(adaln, conditioning=conditioning))
+    sample, timestep, text, mask = _inputs()
+    base = model(sample, timestep, text, mask).sample
+    assert torch.equal(base, model(sample, timestep, text + 1, mask).sample) == (conditioning == "none")
+    assert not torch.allclose(base, model(sample, timestep / 2, text, mask).sample, atol=1e-4)
+    base.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_an_unknown_conditioning_is_refused():
+    with pytest.raises(ValueError, match=r"one of tokens, pooled, none\. Got 'class'"):
+        _model(conditioning="class")
+
+
+@pytest.mark.parametrize("size", ["S", "B", "L", "XL"])
+def test_sizes_are_those_of_dit(size):
+    config = DenoiserConfig(size=size, patch_size=4, adaln=False, hidden_size=8)
+    with torch.device("meta"):
+        model = build_denoiser(config, 32, 4, 512)
+    count = sum(p.numel() for p in model.parameters())
+    assert count == _count(config.hidden_size, 512, 4 * 4 * 4, config.depth)
+    assert size != "L" or count == 405_094_464
+
+
+def test_a_pooled_unet_is_refused():
+    with pytest.raises(ValueError, match="unet must be tokens or none"):
+        DenoiserConfig(architecture="unet", conditioning="pooled")
+
+
+@pytest.mark.parametrize("conditioning", ["tokens", "pooled"])
+def test_a_padded_text_token_changes_nothing(conditioning):
+    model = _woken(_model(conditioning=conditioning))
     sample, timestep, text, mask = _inputs()
     mask[:, 3:] = False
     changed = text.clone()
@@ -100,11 +160,14 @@ def test_latents_that_do_not_split_into_patches_are_refused():
         _model(patch_size=3)
 
 
-def test_parameter_count_follows_its_formula():
-    d, e, k, depth = 32, 12, 4 * 2 * 2, 2
+def _count(d, e, k, depth):
+    """The weights of a model of width d for text of size e and patches of k numbers, without adaLN."""
     linear = lambda i, o: i * o + o  # noqa: E731
     attention = linear(d, d) + linear(d, 2 * d) + linear(d, d)
     block = 2 * attention + linear(d, 4 * d) + linear(4 * d, d) + 3 * 2 * d
     embedders = linear(k, d) + linear(256, d) + linear(d, d) + linear(e, d) + 2 * d
-    total = depth * block + embedders + 2 * d + linear(d, k)
-    assert sum(p.numel() for p in _model().parameters()) == total
+    return depth * block + embedders + 2 * d + linear(d, k)
+
+
+def test_parameter_count_follows_its_formula():
+    assert sum(p.numel() for p in _model().parameters()) == _count(32, 12, 4 * 2 * 2, 2)

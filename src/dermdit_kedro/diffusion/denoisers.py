@@ -30,6 +30,7 @@ def build_denoiser(config: DenoiserConfig, sample_size: int, in_channels: int, t
             depth=config.depth,
             num_heads=config.num_heads,
             text_embed_dim=text_embed_dim,
+            conditioning=config.conditioning,
             adaln=config.adaln,
         )
         return model  # type: ignore[no-any-return]

@@ -72,8 +72,27 @@ class Objective:
         return NoisyLatents(sample, timestep.float(), target)
 
     def loss(self, prediction: Tensor, noisy: NoisyLatents) -> Float[Tensor, ""]:
-        """Return the mean squared error of a prediction (equation 3)."""
-        return F.mse_loss(prediction.float(), noisy.target)
+        """Return the mean squared error of a prediction (equation 3), weighed by `min_snr_gamma` where it is given.
+
+        The weight of a timestep is min(SNR, gamma) / SNR for `epsilon`, over SNR + 1 for `v_prediction`, so that in
+        both the error of the latents counts min(SNR, gamma)-fold (Hang et al. 2023).
+
+        Args:
+            prediction: What the denoiser said.
+            noisy: What it was asked.
+
+        Returns:
+            A scalar.
+        """
+        gamma = self.config.min_snr_gamma
+        if gamma is None or self._schedule is None:
+            return F.mse_loss(prediction.float(), noisy.target)
+        from diffusers.training_utils import compute_snr
+
+        snr = compute_snr(self._schedule, noisy.timestep.long())
+        weight = snr.clamp(max=gamma) / (snr if self.config.prediction_type == "epsilon" else snr + 1)
+        errors = (prediction.float() - noisy.target).square().mean(dim=(1, 2, 3))
+        return (weight * errors).mean()
 
 
 def build_scheduler(objective: ObjectiveConfig, sampler: SamplerConfig) -> Any:

@@ -1,10 +1,16 @@
 """Parameters of the autoencoder, the denoisers, the objective and the sampler."""
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dermdit_kedro.parameters import Parameters
+
+SIZES: Final = {
+    name: {"hidden_size": width, "depth": depth, "num_heads": heads}
+    for name, width, depth, heads in (("S", 384, 12, 6), ("B", 768, 12, 12), ("L", 1024, 24, 16), ("XL", 1152, 28, 16))
+}
+"""Sizes of DiT (Peebles and Xie 2023, Table 1), which DermDiT keeps."""
 
 
 class AutoencoderConfig(Parameters):
@@ -37,7 +43,9 @@ class DenoiserConfig(Parameters):
 
     Attributes:
         architecture: `dermdit` (the paper's transformer) or `unet` (the LDM baseline of Table 1).
-        conditional: Whether prompts reach it; else every image gets the null prompt.
+        conditioning: How prompts reach it: `tokens` (the paper: timestep and text tokens, attended to), `pooled` (one
+            token, the sum of both), `none` (not at all; the U-Net, which attends to something, gets the null prompt).
+        size: `S`, `B`, `L` or `XL` of DiT: sets width, depth and heads, whatever these say; `custom` leaves them be.
         patch_size: Side of a patch in latent pixels (transformer).
         hidden_size: Width of the transformer.
         depth: Number of transformer blocks.
@@ -48,7 +56,8 @@ class DenoiserConfig(Parameters):
     """
 
     architecture: Literal["dermdit", "unet"] = "dermdit"
-    conditional: bool = True
+    conditioning: Literal["tokens", "pooled", "none"] = "tokens"
+    size: Literal["custom", "S", "B", "L", "XL"] = "custom"
     patch_size: int = Field(default=4, gt=0)
     hidden_size: int = Field(default=256, gt=0)
     depth: int = Field(default=6, gt=0)
@@ -56,6 +65,22 @@ class DenoiserConfig(Parameters):
     adaln: bool = True
     block_out_channels: tuple[int, ...] = (64, 128)
     layers_per_block: int = Field(default=1, gt=0)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether prompts reach it."""
+        return self.conditioning != "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, **SIZES.get(str(values.get("size")), {})}
+
+    @model_validator(mode="after")
+    def _tokens_for_the_unet(self) -> Self:
+        if self.architecture == "unet" and self.conditioning == "pooled":
+            raise ValueError("conditioning of a unet must be tokens or none. Got 'pooled'")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -76,6 +101,8 @@ class ObjectiveConfig(Parameters):
         beta_start: First variance of the schedule.
         beta_end: Last variance of the schedule.
         prompt_dropout: Share of training prompts replaced by the null prompt, for guidance.
+        min_snr_gamma: Bound on the signal-to-noise ratio by which timesteps are weighed (Hang et al. 2023), 5 there;
+            null weighs all alike (not for `flow`).
     """
 
     prediction_type: Literal["epsilon", "v_prediction", "flow"] = "flow"
@@ -84,6 +111,13 @@ class ObjectiveConfig(Parameters):
     beta_start: float = Field(default=1e-4, gt=0)
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     prompt_dropout: float = Field(default=0.1, ge=0, lt=1)
+    min_snr_gamma: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _weigh_diffusion_alone(self) -> Self:
+        if self.prediction_type == "flow" and self.min_snr_gamma is not None:
+            raise ValueError(f"min_snr_gamma must be null where prediction_type is flow. Got {self.min_snr_gamma}")
+        return self
 
 
 class SamplerConfig(Parameters):

@@ -15,6 +15,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+CONDITIONINGS = ("tokens", "pooled", "none")
+
 
 class Attention(nn.Module):
     """Multi-head attention of `x` to `context`, or to itself.
@@ -46,6 +48,32 @@ class Attention(nn.Module):
         return attended
 
 
+class SingleTokenAttention(nn.Module):
+    """Cross-attention to a context of one token, exactly and without its idle half.
+
+    The softmax over a single key is 1 whatever the query, so attention is W_o W_v c for every image token; W_q and W_k
+    would be weights that nothing reaches.
+
+    Args:
+        hidden_size: Width d.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.to_v = nn.Linear(hidden_size, hidden_size)
+        self.to_out = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b 1 d"],
+        mask: Bool[Tensor, "b 1 1 1"] | None = None,
+    ) -> Float[Tensor, "b 1 d"]:
+        """Attend; the same for every image token, so one is returned for all."""
+        attended: Tensor = self.to_out(self.to_v(context))
+        return attended
+
+
 class DermDiTBlock(nn.Module):
     """One block of Figure 1: self-attention, cross-attention to [timestep; text], MLP.
 
@@ -56,14 +84,15 @@ class DermDiTBlock(nn.Module):
         hidden_size: Width d.
         num_heads: Attention heads.
         adaln: Whether the timestep modulates self-attention and MLP.
+        single_token: Whether the context is one token.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, adaln: bool) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, adaln: bool, single_token: bool) -> None:
         super().__init__()
         self.norm_self = nn.LayerNorm(hidden_size, eps=1e-6, elementwise_affine=not adaln)
         self.self_attention = Attention(hidden_size, num_heads)
-        self.norm_cross = nn.LayerNorm(hidden_size, eps=1e-6)
-        self.cross_attention = Attention(hidden_size, num_heads)
+        self.norm_cross = nn.Identity() if single_token else nn.LayerNorm(hidden_size, eps=1e-6)
+        self.cross_attention = SingleTokenAttention(hidden_size) if single_token else Attention(hidden_size, num_heads)
         self.norm_mlp = nn.LayerNorm(hidden_size, eps=1e-6, elementwise_affine=not adaln)
         self.mlp = nn.Sequential(
             nn.Linear(hidden_size, 4 * hidden_size),
@@ -82,7 +111,7 @@ class DermDiTBlock(nn.Module):
         self,
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "b m d"],
-        mask: Bool[Tensor, "b 1 1 m"],
+        mask: Bool[Tensor, "b 1 1 m"] | None,
         modulation: Float[Tensor, "b 6 d"] | None,
     ) -> Float[Tensor, "b n d"]:
         """Apply the three residual branches."""
@@ -133,9 +162,10 @@ def unpatchify(tokens: Float[Tensor, "b n k"], patch_size: int, size: tuple[int,
 class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """DermDiT (section 2.2, Figure 1): noise prediction from noisy latents, timestep and text tokens.
 
-    The timestep embedding and the projected text embeddings are concatenated as tokens and attended to in
-    every block. With `adaln` the timestep modulates the blocks as well (one projection for all blocks, an
-    offset for each).
+    What every block attends to is the context: with `tokens` the timestep embedding and the projected text embeddings,
+    concatenated as tokens (the paper); with `pooled` one token, the sum of the timestep and the mean of the projected
+    text (what earlier code computes); with `none` the timestep alone. With `adaln` the timestep modulates the blocks as
+    well (one projection for all blocks, an offset for each).
 
     Args:
         sample_size: Side of the square latents.
@@ -145,11 +175,12 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         depth: Blocks; 24 in the paper.
         num_heads: Attention heads; 16 in DermDiT-L.
         text_embed_dim: Size e of the text encoder's embeddings.
+        conditioning: `tokens`, `pooled` or `none`.
         adaln: Whether the timestep modulates the blocks; False in the paper.
         max_timestep: The timestep of pure noise; only its scale matters, to the sinusoids.
 
     Raises:
-        ValueError: If the latents do not split into patches.
+        ValueError: If the latents do not split into patches, or the conditioning is not one of the three.
     """
 
     @register_to_config
@@ -162,26 +193,43 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         depth: int = 24,
         num_heads: int = 16,
         text_embed_dim: int = 512,
+        conditioning: str = "tokens",
         adaln: bool = False,
         max_timestep: int = 1000,
     ) -> None:
         super().__init__()
         if sample_size % patch_size:
             raise ValueError(f"sample_size must be a multiple of patch_size ({patch_size}). Got {sample_size}")
+        if conditioning not in CONDITIONINGS:
+            raise ValueError(f"conditioning must be one of {', '.join(CONDITIONINGS)}. Got {conditioning!r}")
         self.patch_embed = nn.Linear(in_channels * patch_size**2, hidden_size)
         positions = torch.as_tensor(get_2d_sincos_pos_embed(hidden_size, sample_size // patch_size, output_type="pt"))
         self.register_buffer("positions", positions.float().unsqueeze(0), persistent=False)
         self.timestep_sinusoids = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.timestep_embed = TimestepEmbedding(256, hidden_size)
-        self.text_proj = nn.Linear(text_embed_dim, hidden_size)
+        self.text_proj = None if conditioning == "none" else nn.Linear(text_embed_dim, hidden_size)
         self.norm_context = nn.LayerNorm(hidden_size, eps=1e-6)
         self.modulation = nn.Linear(hidden_size, 6 * hidden_size) if adaln else None
-        self.blocks = nn.ModuleList([DermDiTBlock(hidden_size, num_heads, adaln) for _ in range(depth)])
+        is_single = conditioning != "tokens"
+        self.blocks = nn.ModuleList([DermDiTBlock(hidden_size, num_heads, adaln, is_single) for _ in range(depth)])
         self.norm_out = nn.LayerNorm(hidden_size, eps=1e-6)
         self.proj_out = nn.Linear(hidden_size, in_channels * patch_size**2)
         for layer in [self.proj_out] + ([self.modulation] if self.modulation is not None else []):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    def _context(
+        self, t: Float[Tensor, "b d"], text: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]
+    ) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b 1 1 m"] | None]:
+        """Return what the blocks attend to, and which of it is real."""
+        if self.text_proj is None:
+            return self.norm_context(t.unsqueeze(1)), None
+        tokens = self.text_proj(text)  # (b, l, d)
+        if self.config.conditioning == "pooled":
+            weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(2).to(tokens.dtype)
+            return self.norm_context((t + (weights * tokens).sum(1)).unsqueeze(1)), None
+        context = self.norm_context(torch.cat([t.unsqueeze(1), tokens], dim=1))
+        return context, F.pad(mask, (1, 0), value=True)[:, None, None, :]  # the timestep is always seen
 
     def forward(
         self,
@@ -206,9 +254,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions  # (b, n, d)
         sinusoids = self.timestep_sinusoids(timestep.expand(len(sample))).to(x.dtype)
         t = self.timestep_embed(sinusoids)  # (b, d)
-        text = self.text_proj(encoder_hidden_states)  # (b, l, d)
-        context = self.norm_context(torch.cat([t.unsqueeze(1), text], dim=1))  # (b, m, d)
-        mask = F.pad(encoder_attention_mask, (1, 0), value=True)[:, None, None, :]  # the timestep is always seen
+        context, mask = self._context(t, encoder_hidden_states, encoder_attention_mask)
         modulation = None if self.modulation is None else self.modulation(F.silu(t)).unflatten(1, (6, -1))
         for block in self.blocks:
             x = block(x, context, mask, modulation)
