@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -74,7 +73,7 @@ class Objective:
         target = noise if is_epsilon else self._schedule.get_velocity(latents, noise, timestep)
         return NoisyLatents(sample, timestep.float(), target, latents)
 
-    def loss(self, prediction: Tensor, noisy: NoisyLatents) -> Float[Tensor, ""]:
+    def losses(self, prediction: Tensor, noisy: NoisyLatents) -> Float[Tensor, " b"]:
         """Return the mean squared error of a prediction (equation 3), weighed by `min_snr_gamma` where it is given.
 
         The weight of a timestep is min(SNR, gamma) / SNR for `epsilon`, over SNR + 1 for `v_prediction`, so that in
@@ -86,28 +85,28 @@ class Objective:
             noisy: What it was asked.
 
         Returns:
-            A scalar.
+            One number an image.
         """
         prediction = prediction.float()
-        bound = torch.zeros((), device=prediction.device)
+        bound = torch.zeros(len(prediction), device=prediction.device)
         if self.config.learn_sigma:
             prediction, variance = prediction.chunk(2, dim=1)
             bound = 0.001 * self.config.num_train_timesteps * self._variational_bound(prediction, variance, noisy)
+        errors = (prediction - noisy.target).square().mean(dim=(1, 2, 3))
         gamma = self.config.min_snr_gamma
         if gamma is None or self._schedule is None:
-            return F.mse_loss(prediction, noisy.target) + bound
+            return errors + bound
         from diffusers.training_utils import compute_snr
 
         snr = compute_snr(self._schedule, noisy.timestep.long())
         weight = snr.clamp(max=gamma) / (snr if self.config.prediction_type == "epsilon" else snr + 1)
-        errors = (prediction - noisy.target).square().mean(dim=(1, 2, 3))
-        return (weight * errors).mean() + bound
+        return weight * errors + bound
 
     def _variational_bound(self, noise: Tensor, variance: Tensor, noisy: NoisyLatents) -> Tensor:
         """Return the bound of one timestep, in nats a latent number, to which the predicted noise is held fast.
 
-        The predicted `variance` v in [-1, 1] lies between the two bounds of log sigma^2, log of the posterior's variance
-        and log beta_t (equation 15). At t = 0 the bound is the negative log-likelihood of the latents; they are real
+        The predicted `variance` v in [-1, 1] lies between the two bounds of log sigma^2, those of the posterior and of
+        beta_t (equation 15). At t = 0 the bound is the negative log-likelihood of the latents; they are real
         numbers, so no bins are needed.
         """
         assert self._schedule is not None
@@ -135,7 +134,7 @@ class Objective:
         kl = 0.5 * (log_variance - at["low"] - 1 + (at["low"].exp() + squared) * (-log_variance).exp())
         likelihood = 0.5 * (log_variance + math.log(2 * math.pi) + (noisy.latents - mean).square() / log_variance.exp())
         is_last = (t == 0).view(-1, 1, 1, 1).to(noise.device)
-        return torch.where(is_last, likelihood, kl).mean()
+        return torch.where(is_last, likelihood, kl).mean(dim=(1, 2, 3))
 
 
 def build_scheduler(objective: ObjectiveConfig, sampler: SamplerConfig) -> Any:

@@ -89,7 +89,8 @@ class Trainer:
     def _made_by(self) -> dict[str, Any]:
         """Return what the run is a function of: its job without what changes speed alone."""
         spec = self.job.spec
-        config = {**spec["config"], "training": self.training.model_dump(mode="json", exclude=set(self.training.speed_fields))}
+        training = self.training.model_dump(mode="json", exclude=set(self.training.speed_fields))
+        config = {**spec["config"], "training": training}
         inputs = {name: entry["fingerprint"] for name, entry in spec["inputs"].items()}
         return {"version": spec["version"], "config": config, "inputs": inputs}
 

@@ -21,9 +21,9 @@ class TrainingConfig(Parameters):
         ema_decay: Decay of the moving average of the weights, warmed up as (1 + step) / (10 + step);
             null for none.
         mixed_precision: Autocast dtype; `no` is float32.
-        gradient_accumulation_steps: Parts that each process works its share of the batch in, one after the other, where
-            memory is short; the batch stays what it is.
-        gradient_checkpointing: Whether activations are computed twice instead of kept: a third more time for less memory.
+        gradient_accumulation_steps: Parts that each process works its share of the batch in, one after the other,
+            where memory is short; the batch stays what it is.
+        gradient_checkpointing: Whether activations are computed twice instead of kept: more time for less memory.
         compile_mode: Mode of `torch.compile`; `reduce-overhead` replays CUDA graphs, which pays where a GPU waits for
             Python. Null for none, which is right on CPUs.
         checkpointing_steps: Steps between two resumable states; a multiple of `log_steps`.
