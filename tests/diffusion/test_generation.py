@@ -31,6 +31,7 @@ AUTOENCODER = AutoencoderConfig(block_out_channels=(8, 16), latent_channels=4)
 DENOISER = DenoiserConfig(patch_size=2, hidden_size=32, depth=2, num_heads=2)
 UNET = DenoiserConfig(architecture="unet", block_out_channels=(16, 32))
 FLOW = ObjectiveConfig(prediction_type="flow")
+SHOWS = {"sources": {"discs": {"layout": "phantom"}}}
 SAMPLER = SamplerConfig(num_inference_steps=3, guidance_scale=2.0, batch_size=4)
 
 
@@ -88,7 +89,7 @@ def _train_denoiser(latents, text_embeddings, manifest, autoencoder, work_dir, d
 def _export(trained, autoencoder, text_encoder, manifest, work_dir, denoiser=DENOISER, objective=FLOW, sampler=SAMPLER):
     prompts = manifest[["image_id"]].assign(prompt="a benign lesion", prompt_source="template")
     return nodes.export_generator(
-        trained[0], autoencoder[0], text_encoder, manifest, prompts, trained[1], autoencoder[1], 16, denoiser,
+        trained[0], autoencoder[0], text_encoder, manifest, prompts, SHOWS, trained[1], autoencoder[1], 16, denoiser,
         objective, sampler, LaunchConfig(), work_dir, "dermdit",
     )  # fmt: skip
 
@@ -224,6 +225,7 @@ def test_the_model_card_says_what_was_learned_from_and_loads_as_a_card(generator
     assert f"| discs | {counts['brown']} | {counts['dark']} | {counts['light']} | {malignant} |" in card.text
     assert "28 training images (8 others to validate)" in card.text
     assert "100 % by template" in card.text
+    assert "phantoms, which are procedural drawings" in card.text
     assert 'pipeline("a benign lesion", guidance_scale=2.0, num_inference_steps=3)' in card.text
     for tone in ("all", "light", "brown", "dark"):
         assert re.search(rf"^\| {tone} \| [\d.]+ \| [\d.]+ \|$", card.text, re.MULTILINE)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from dermdit_kedro.diffusion.denoisers import build_denoiser
-from dermdit_kedro.diffusion.parameters import DenoiserConfig
+from dermdit_kedro.diffusion.objective import Objective
+from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
+from dermdit_kedro.diffusion.train import denoising_losses
 from dermdit_kedro.diffusion.transformer import (
     Attention,
     DermDiTTransformer2DModel,
@@ -131,9 +133,43 @@ def test_sizes_are_those_of_dit(size):
     assert size != "L" or count == 405_094_464
 
 
+@pytest.mark.parametrize("size", ["S", "B", "L", "XL"])
+@pytest.mark.parametrize("patch_size", [2, 4, 8])
+def test_every_size_takes_every_patch(size, patch_size):
+    with torch.device("meta"):
+        model = build_denoiser(DenoiserConfig(size=size, patch_size=patch_size, adaln=False), 32, 4, 512)
+    assert model.positions.shape[1] == (32 // patch_size) ** 2
+    width, depth = model.config.hidden_size, model.config.depth
+    assert sum(p.numel() for p in model.parameters()) == _count(width, 512, 4 * patch_size**2, depth)
+
+
 def test_a_pooled_unet_is_refused():
     with pytest.raises(ValueError, match="unet must be tokens or none"):
         DenoiserConfig(architecture="unet", conditioning="pooled")
+
+
+@pytest.mark.parametrize(
+    ("kind", "adaln", "conditioning"),
+    [("flow", True, "tokens"), ("epsilon", False, "tokens"), ("flow", True, "pooled")],
+)
+def test_one_batch_can_be_learned_by_heart(kind, adaln, conditioning):
+    model = _model(adaln, hidden_size=64, depth=3, conditioning=conditioning)
+    objective = Objective(ObjectiveConfig(prediction_type=kind))
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = (torch.randn(8, 4, 8, 8, generator=generator) for _ in range(2))
+    time, text = torch.randn(8, generator=generator), torch.randn(8, 5, 12, generator=generator)
+    prompts = (text, torch.ones(8, 5, dtype=torch.bool))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0, fused=True)
+    losses = []
+    while len(losses) < 600 and min(losses, default=1) > 5e-4:
+        loss = denoising_losses(model, objective, latents, noise, time, prompts).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 0.5
+    assert losses[-1] < 1e-3
 
 
 @pytest.mark.parametrize("conditioning", ["tokens", "pooled"])

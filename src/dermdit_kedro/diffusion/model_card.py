@@ -27,7 +27,6 @@ def describe_data(manifest: pd.DataFrame, prompts: pd.DataFrame) -> dict[str, An
     return {
         "num_train": len(train),
         "num_val": int((manifest["split"] == "val").sum()),
-        "is_phantom": bool((train["source"].str.startswith("phantom")).all()),
         "tones": tones,
         "sources": [
             {

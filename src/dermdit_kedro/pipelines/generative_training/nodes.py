@@ -13,6 +13,7 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.report.summary import kind_of_data
 from dermdit_kedro.training.parameters import TrainingConfig
 
 
@@ -174,6 +175,7 @@ def export_generator(
     text_encoder_folder: ModelFolder,
     manifest: pd.DataFrame,
     prompts: pd.DataFrame,
+    data_report: dict[str, Any],
     training_history: dict[str, Any],
     autoencoder_report: dict[str, Any],
     image_size: int,
@@ -192,6 +194,7 @@ def export_generator(
         text_encoder_folder: The text encoder and its tokenizer.
         manifest: The manifest, for the card.
         prompts: The variant's prompts, for the card.
+        data_report: What the sources are, for the card.
         training_history: The denoiser's, for the card.
         autoencoder_report: Its errors, for the card.
         image_size: Side of the images.
@@ -214,8 +217,8 @@ def export_generator(
         "dermdit_kedro.diffusion.export",
         config={
             "denoiser": denoiser, "objective": objective, "sampler": sampler,
-            "card": {"name": variant, "image_size": image_size} | describe_data(manifest, prompts)
-            | describe_training(training_history, autoencoder_report),
+            "card": {"name": variant, "image_size": image_size, "shows": kind_of_data(data_report)}
+            | describe_data(manifest, prompts) | describe_training(training_history, autoencoder_report),
         },
         inputs={
             "denoiser": denoiser_folder, "autoencoder": autoencoder_folder, "text_encoder": text_encoder_folder

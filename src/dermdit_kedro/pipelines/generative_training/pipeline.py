@@ -85,6 +85,7 @@ def _variant(variant: Variant) -> Pipeline:
                     "text_encoder_folder": "text_encoder",
                     "manifest": "manifest",
                     "prompts": f"{variant.text_embeddings}.prompts",
+                    "data_report": "data_report",
                     "training_history": f"{name}.training_history",
                     "autoencoder_report": "autoencoder_report",
                     "image_size": "params:image_size",
