@@ -75,14 +75,18 @@ def _scheduler(parameters: Config) -> Iterator[str]:
     if scheduler and kind and scheduler.startswith("flow_") != (kind == "flow"):
         fitting = "flow_euler or flow_heun" if kind == "flow" else "ddpm, ddim, dpm_solver or unipc"
         yield f"sampler.scheduler = {scheduler!r}: objective.prediction_type {kind!r} needs {fitting}"
+    if scheduler and scheduler != "ddpm" and _at(parameters, "objective.learn_sigma", default=False):
+        yield f"sampler.scheduler = {scheduler!r}: objective.learn_sigma needs ddpm"
 
 
 def _batches(parameters: Config) -> Iterator[str]:
     processes = _at(parameters, "launch.num_processes", 1)
     for block in ("autoencoder_training", "text_encoder_training", "denoiser_training"):
         size = _at(parameters, f"{block}.batch_size")
-        if size is not None and size % processes:
-            yield f"{block}.batch_size = {size}: must be a multiple of launch.num_processes, {processes}"
+        parts = processes * _at(parameters, f"{block}.gradient_accumulation_steps", 1)
+        if size is not None and size % parts:
+            of = "launch.num_processes" if parts == processes else "launch.num_processes x gradient_accumulation_steps"
+            yield f"{block}.batch_size = {size}: must be a multiple of {of}, {parts}"
 
 
 def _labels(parameters: Config) -> Iterator[str]:

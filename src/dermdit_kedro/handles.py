@@ -15,6 +15,7 @@ from dermdit_kedro.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from torch import Tensor
 
 COMPLETE = "_complete.json"
 """Name of the completion marker inside a finished folder: a JSON object with `fingerprint`."""
@@ -117,12 +118,12 @@ class TextEmbeddings(Folder):
     real; row 0 is the null prompt ""; `index.parquet` with image_id and row.
     """
 
-    def arrays(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
-        """Return (embeddings float (p, l, d), mask bool (p, l))."""
-        from safetensors.numpy import load_file
+    def tensors(self) -> "tuple[Tensor, Tensor]":
+        """Return (embeddings float (p, l, d), memory-mapped; mask bool (p, l))."""
+        from safetensors.torch import load_file
 
         tensors = load_file(self.path / "embeddings.safetensors")
-        return tensors["embeddings"], tensors["mask"].astype(bool)
+        return tensors["embeddings"], tensors["mask"].bool()
 
     def index(self) -> "pd.DataFrame":
         """Return image_id and row, one line an image."""

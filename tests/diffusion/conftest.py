@@ -44,4 +44,8 @@ def manifest() -> pd.DataFrame:
     """The forty images: 28 train, 8 val, 4 test."""
     split = ["train"] * 28 + ["val"] * 8 + ["test"] * 4
     tones = [("light", "brown", "dark")[i % 3] for i in range(40)]
-    return pd.DataFrame({"image_id": [f"{i:02d}" for i in range(40)], "split": split, "tone_group": tones})
+    ids = [f"{i:02d}" for i in range(40)]
+    malignant = [i % 4 == 0 for i in range(40)]
+    return pd.DataFrame(
+        {"image_id": ids, "source": "discs", "split": split, "tone_group": tones, "is_malignant": malignant}
+    )

@@ -1,6 +1,8 @@
 """From images to a generator folder and back to images, through the real nodes at toy size."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -18,7 +21,7 @@ from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import ImageFolder, ModelFolder
+from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.pipelines.generative_training import nodes
@@ -73,14 +76,27 @@ def text_encoder(tmp_path_factory):
     return ModelFolder(folder, "toy text encoder")
 
 
+def _train_denoiser(latents, text_embeddings, manifest, autoencoder, work_dir, denoiser=DENOISER, **options):
+    objective, training = options.get("objective", FLOW), options.get("training", _training())
+    sampler = SamplerConfig(scheduler="flow_euler" if objective is FLOW else "ddpm", num_inference_steps=2)
+    return nodes.train_denoiser(
+        latents, text_embeddings, manifest, autoencoder[0], denoiser, objective, training, sampler, 0,
+        options.get("launch", LaunchConfig()), work_dir,
+    )  # fmt: skip
+
+
+def _export(trained, autoencoder, text_encoder, manifest, work_dir, denoiser=DENOISER, objective=FLOW, sampler=SAMPLER):
+    prompts = manifest[["image_id"]].assign(prompt="a benign lesion", prompt_source="template")
+    return nodes.export_generator(
+        trained[0], autoencoder[0], text_encoder, manifest, prompts, trained[1], autoencoder[1], 16, denoiser,
+        objective, sampler, LaunchConfig(), work_dir, "dermdit",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def generator(latents, text_embeddings, manifest, autoencoder, text_encoder, work_dir):
-    denoiser, _ = nodes.train_denoiser(
-        latents, text_embeddings, manifest, DENOISER, FLOW, _training(), 0, LaunchConfig(), work_dir
-    )
-    return nodes.export_generator(
-        denoiser, autoencoder[0], text_encoder, DENOISER, FLOW, SAMPLER, LaunchConfig(), work_dir
-    )
+    denoiser = _train_denoiser(latents, text_embeddings, manifest, autoencoder, work_dir)
+    return _export(denoiser, autoencoder, text_encoder, manifest, work_dir)
 
 
 def test_the_autoencoder_learns_and_reports(autoencoder, images):
@@ -130,15 +146,15 @@ def test_the_mirrored_twin_is_the_latent_of_the_mirrored_image(latents, autoenco
     assert torch.allclose(twin, mean, atol=5e-3)
 
 
-def test_two_processes_give_the_losses_of_one(latents, text_embeddings, manifest, tmp_path):
+def test_two_processes_give_the_losses_of_one(latents, text_embeddings, manifest, autoencoder, tmp_path):
     losses = []
     for name, config in {
         "one": LaunchConfig(),
         "two": LaunchConfig(launcher="accelerate", num_processes=2),
     }.items():
-        _, history = nodes.train_denoiser(
-            latents, text_embeddings, manifest, DENOISER, FLOW, _training(max_train_steps=12), 0, config,
-            tmp_path / name,
+        _, history, _ = _train_denoiser(
+            latents, text_embeddings, manifest, autoencoder, tmp_path / name,
+            training=_training(max_train_steps=12), launch=config,
         )  # fmt: skip
         losses.append(history["loss"])
     assert len(losses[0]) == 12
@@ -158,13 +174,9 @@ def test_two_processes_give_the_losses_of_one(latents, text_embeddings, manifest
 def test_every_kind_of_denoiser_trains_exports_and_samples(
     denoiser, latents, text_embeddings, manifest, autoencoder, text_encoder, tmp_path
 ):
-    folder, history = nodes.train_denoiser(
-        latents, text_embeddings, manifest, denoiser, FLOW, _training(), 0, LaunchConfig(), tmp_path
-    )
-    assert np.isfinite(history["loss"]).all()
-    exported = nodes.export_generator(
-        folder, autoencoder[0], text_encoder, denoiser, FLOW, SAMPLER, LaunchConfig(), tmp_path
-    )
+    trained = _train_denoiser(latents, text_embeddings, manifest, autoencoder, tmp_path, denoiser)
+    assert np.isfinite(trained[1]["loss"]).all()
+    exported = _export(trained, autoencoder, text_encoder, manifest, tmp_path, denoiser)
     pipeline = DermDiTPipeline.from_pretrained(exported.path)
     pipeline.set_progress_bar_config(disable=True)
     scale = 2.0 if denoiser.conditional else 1.0
@@ -173,6 +185,71 @@ def test_every_kind_of_denoiser_trains_exports_and_samples(
     if not denoiser.conditional:
         with pytest.raises(ValueError, match="guidance_scale must be 1"):
             pipeline("malignant", guidance_scale=2.0)
+
+
+@pytest.mark.parametrize("denoiser", [DENOISER, UNET])
+def test_a_learned_variance_trains_exports_and_samples(
+    denoiser, latents, text_embeddings, manifest, autoencoder, text_encoder, tmp_path
+):
+    objective, sampler = ObjectiveConfig(prediction_type="epsilon", learn_sigma=True), SamplerConfig(scheduler="ddpm")
+    trained = _train_denoiser(latents, text_embeddings, manifest, autoencoder, tmp_path, denoiser, objective=objective)
+    assert np.isfinite(trained[1]["loss"]).all()
+    exported = _export(trained, autoencoder, text_encoder, manifest, tmp_path, denoiser, objective, sampler)
+    pipeline = DermDiTPipeline.from_pretrained(exported.path)
+    assert pipeline.denoiser.config.out_channels == 2 * pipeline.denoiser.config.in_channels
+    assert pipeline(["malignant", "dark"], guidance_scale=2.0, num_inference_steps=2).images[1].size == (16, 16)
+
+
+def test_training_shows_its_losses_by_tone_and_its_pictures(latents, text_embeddings, manifest, autoencoder, tmp_path):
+    training = _training(max_train_steps=4, validation_steps=2)
+    arguments = (latents, text_embeddings, manifest, autoencoder)
+    _, history, sheets = _train_denoiser(*arguments, tmp_path, training=training)
+    assert [point["step"] for point in history["validation"]] == [2, 4]
+    assert set(history["validation"][0]) == {"step", "loss", "loss_light", "loss_brown", "loss_dark"}
+    held_out = manifest[manifest["split"] == "val"]["tone_group"].value_counts()
+    weighted = sum(history["validation"][0][f"loss_{name}"] * count for name, count in held_out.items())
+    assert history["validation"][0]["loss"] == pytest.approx(weighted / held_out.sum())
+    assert list(sheets.index()["file"]) == ["step_00000002.png", "step_00000004.png"]
+    assert sheets.index()["width"].tolist() == [4 * 96] * 2  # four prompts of each of three tone groups
+    assert sheets.index()["height"].tolist() == [3 * 96] * 2
+    _, _, again = _train_denoiser(*arguments, tmp_path / "again", training=training)
+    assert again.index()["sha256"].equals(sheets.index()["sha256"])
+
+
+def test_the_model_card_says_what_was_learned_from_and_loads_as_a_card(generator, manifest):
+    card = ModelCard.load(generator.path / "README.md")
+    assert card.data.library_name == "diffusers"
+    counts = manifest[manifest["split"] == "train"]["tone_group"].value_counts()
+    malignant = int(manifest[manifest["split"] == "train"]["is_malignant"].sum())
+    assert f"| discs | {counts['brown']} | {counts['dark']} | {counts['light']} | {malignant} |" in card.text
+    assert "28 training images (8 others to validate)" in card.text
+    assert "100 % by template" in card.text
+    assert 'pipeline("a benign lesion", guidance_scale=2.0, num_inference_steps=3)' in card.text
+    for tone in ("all", "light", "brown", "dark"):
+        assert re.search(rf"^\| {tone} \| [\d.]+ \| [\d.]+ \|$", card.text, re.MULTILINE)
+    assert "None" not in card.text
+
+
+def test_a_text_encoder_of_another_width_is_refused(
+    latents, text_embeddings, manifest, autoencoder, text_encoder, tmp_path
+):
+    wide = tmp_path / "wide"
+    shutil.copytree(text_encoder.path, wide)
+    config = CLIPTextConfig.from_pretrained(wide / "text_encoder")
+    config.hidden_size = 16
+    CLIPTextModel(config).save_pretrained(wide / "text_encoder")
+    trained = _train_denoiser(latents, text_embeddings, manifest, autoencoder, tmp_path)
+    with pytest.raises(UserError, match="embeddings of width 12, and the text encoder makes them of width 16"):
+        _export(trained, autoencoder, ModelFolder(wide, "wide"), manifest, tmp_path)
+
+
+def test_latents_cut_short_are_refused(latents, tmp_path):
+    copy = tmp_path / "latents"
+    shutil.copytree(latents.path, copy)
+    with (copy / "moments.npy").open("r+b") as file:
+        file.truncate(file.seek(0, 2) - 100)
+    with pytest.raises(UserError, match=r"must be whole\..*moments\.npy is not.*Delete"):
+        LatentStack(Latents(copy, "cut short"))
 
 
 def test_guidance_at_one_is_the_conditional_model(generator):
@@ -235,12 +312,12 @@ def test_a_rerun_draws_what_is_missing_only(generator, plan, tmp_path):
     assert {name for name in after if after[name] != before[name]} == {"s3.png"}
 
 
-def test_an_image_without_a_prompt_is_named(latents, text_embeddings, manifest, tmp_path):
+def test_an_image_without_a_prompt_is_named(latents, text_embeddings, manifest, autoencoder, tmp_path):
     short = pd.read_parquet(text_embeddings.path / "index.parquet").iloc[1:]
     short.to_parquet(tmp_path / "index.parquet")
     fewer = type(text_embeddings)(tmp_path, "one prompt missing")
     with pytest.raises(UserError, match="1 have none, the first is '00'"):
-        nodes.train_denoiser(latents, fewer, manifest, DENOISER, FLOW, _training(), 0, LaunchConfig(), tmp_path)
+        _train_denoiser(latents, fewer, manifest, autoencoder, tmp_path)
 
 
 def test_an_autoencoder_that_cannot_be_loaded_names_the_parameter(images, manifest, tmp_path):

@@ -63,7 +63,7 @@ def test_times_are_logit_normal_for_flow_and_uniform_else():
 
 def test_the_loss_of_an_exact_prediction_is_zero():
     _, _, noisy = _drawn(FLOW)
-    assert float(Objective(FLOW).loss(noisy.target, noisy)) == 0.0
+    assert not Objective(FLOW).losses(noisy.target, noisy).any()
 
 
 @pytest.mark.parametrize(("kind", "scheduler"), [("flow", "ddpm"), ("epsilon", "flow_euler")])
@@ -85,7 +85,7 @@ def test_min_snr_weighs_the_error_of_the_latents(kind, gamma):
     off = torch.randn(64, 4, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     # an error of the latents by `off`, as an error of what is predicted
     scale = (snr.sqrt() if kind == "epsilon" else (1 / (1 - abar)).sqrt()).view(-1, 1, 1, 1)
-    loss = objective.loss((noisy.target + scale * off).float(), noisy)
+    loss = objective.losses((noisy.target + scale * off).float(), noisy).mean()
     expected = (snr.clamp(max=gamma) * off.square().mean(dim=(1, 2, 3))).mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-3)
 
@@ -93,3 +93,74 @@ def test_min_snr_weighs_the_error_of_the_latents(kind, gamma):
 def test_min_snr_is_for_diffusion_alone():
     with pytest.raises(ValueError, match=r"min_snr_gamma must be null where prediction_type is flow\. Got 5"):
         ObjectiveConfig(prediction_type="flow", min_snr_gamma=5)
+
+
+SIGMA = ObjectiveConfig(prediction_type="epsilon", learn_sigma=True)
+
+
+def _variational_bound(variance, off=0.0):
+    """The bound that the loss adds, for a prediction that is `off` from the noise."""
+    _, noise, noisy = _drawn(SIGMA)
+    prediction = torch.cat([noise + off, variance.expand_as(noise)], dim=1).requires_grad_()
+    loss = Objective(SIGMA).losses(prediction, noisy).mean()
+    return loss - off**2, prediction, loss
+
+
+def test_the_bound_is_least_near_the_posterior_where_the_noise_is_known():
+    """With the exact mean the best variance is the posterior's, v = -1; its divergence is zero but at t = 0."""
+    values = [float(_variational_bound(torch.tensor(v))[0].detach()) for v in (-1.0, 0.0, 1.0)]
+    assert values == sorted(values)
+    assert values[0] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_bound_against_the_divergence_of_torch():
+    latents, noise, noisy = _drawn(SIGMA)
+    v, off = 0.3, 0.5
+    bound, _, _ = _variational_bound(torch.tensor(v), off)
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    abar = torch.cumprod(1 - betas, 0)
+    t = noisy.timestep.long()
+    now, before, beta = (x[t].view(-1, 1, 1, 1) for x in (abar, torch.cat([abar.new_ones(1), abar[:-1]]), betas))
+    posterior = beta * (1 - before) / (1 - now)
+    normal = torch.distributions.Normal
+    wrong = (noisy.sample - (1 - now).sqrt() * (noise + off)) / now.sqrt()
+    means = [
+        beta * before.sqrt() / (1 - now) * x + (1 - before) * (1 - beta).sqrt() / (1 - now) * noisy.sample
+        for x in (latents, wrong)
+    ]
+    sigma = (((v + 1) / 2) * beta.log() + ((1 - v) / 2) * posterior.log()).exp().sqrt()
+    divergence = torch.distributions.kl_divergence(normal(means[0], posterior.sqrt()), normal(means[1], sigma))
+    assert t.min() > 0
+    assert float(bound.detach()) == pytest.approx(float(divergence.mean()), rel=1e-3)
+
+
+def test_the_bound_teaches_the_variance_alone():
+    _, prediction, loss = _variational_bound(torch.tensor(0.3))
+    loss.backward()
+    assert not prediction.grad[:, :4].any()  # exact noise: nothing to learn from equation 3, nothing from the bound
+    assert prediction.grad[:, 4:].abs().min() > 0
+
+
+def test_the_learned_variance_is_what_the_scheduler_uses():
+    scheduler = build_scheduler(SIGMA, SamplerConfig(scheduler="ddpm"))
+    x, noise = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
+    spread = [
+        scheduler.step(
+            torch.cat([noise, torch.full_like(noise, v)], 1), 500, x, generator=torch.Generator().manual_seed(0)
+        ).prev_sample.std()
+        for v in (-1.0, 1.0)
+    ]
+    beta = scheduler.betas[500]
+    posterior = beta * (1 - scheduler.alphas_cumprod[499]) / (1 - scheduler.alphas_cumprod[500])
+    assert float(spread[1] / spread[0]) == pytest.approx(float((beta / posterior).sqrt()), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["flow", "v_prediction"])
+def test_the_variance_is_learned_beside_epsilon_alone(kind):
+    with pytest.raises(ValueError, match=f"learn_sigma must be false where prediction_type is {kind}"):
+        ObjectiveConfig(prediction_type=kind, learn_sigma=True)
+
+
+def test_a_scheduler_that_would_ignore_the_learned_variance_is_refused():
+    with pytest.raises(ValueError, match=r"must be ddpm where objective\.learn_sigma is on\. Got 'ddim'"):
+        build_scheduler(SIGMA, SamplerConfig(scheduler="ddim"))

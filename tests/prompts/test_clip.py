@@ -79,7 +79,7 @@ def encode(work_dir, folder, prompts, batch_size=2) -> TextEmbeddings:
 
 def test_each_unique_prompt_is_encoded_once_after_the_null_prompt(tmp_path, folder, text_encoder):
     handle = encode(tmp_path, folder, [PROMPTS[1], PROMPTS[0], PROMPTS[1], NULL_PROMPT])
-    embeddings, mask = handle.arrays()
+    embeddings, mask = (part.numpy() for part in handle.tensors())
     index = handle.index()
     assert index["row"].tolist() == [1, 2, 1, 0]
     assert index["image_id"].tolist() == ["s/0", "s/1", "s/2", "s/3"]
@@ -92,7 +92,7 @@ def test_each_unique_prompt_is_encoded_once_after_the_null_prompt(tmp_path, fold
 
 
 def test_the_batch_size_changes_nothing(tmp_path, folder):
-    first, second = (encode(tmp_path / str(size), folder, PROMPTS, size).arrays()[0] for size in (1, 64))
+    first, second = (encode(tmp_path / str(size), folder, PROMPTS, size).tensors()[0].numpy() for size in (1, 64))
     assert abs(first - second).max() < 1e-5
 
 

@@ -1,12 +1,16 @@
 """The training loop: schedules against closed forms, resume to the same bits, averages, bad losses."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.training.engine import fit
@@ -53,12 +57,130 @@ def _train(folder: Path, config: TrainingConfig, kill_at: int | None = None, **o
 
 @pytest.mark.parametrize("kill_at", [3, 10, 27, 39])
 def test_a_killed_run_ends_at_the_same_bits(tmp_path, kill_at):
-    undisturbed, job = _train(tmp_path / "a", _config(), keep_best=True)
+    undisturbed, job = _train(tmp_path / "a", _config(use_best=True))
     with pytest.raises(Killed):
-        _train(tmp_path / "b", _config(), kill_at=kill_at, keep_best=True)
-    resumed, resumed_job = _train(tmp_path / "b", _config(), keep_best=True)
+        _train(tmp_path / "b", _config(use_best=True), kill_at=kill_at)
+    resumed, resumed_job = _train(tmp_path / "b", _config(use_best=True))
     assert torch.equal(resumed.weight, undisturbed.weight)
     assert resumed_job.metrics() == job.metrics()
+
+
+def _stop_at(folder, step, **changes):
+    """Train to a kill; return the folder of the states, of which those of steps 10 and 20 are the newest."""
+    with pytest.raises(Killed):
+        _train(folder, _config(**changes), kill_at=step)
+    return next(folder.glob("toy-*/checkpoints"))
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_a_batch_worked_in_parts_is_the_same_batch(tmp_path, parts):
+    whole, job = _train(tmp_path / "a", _config())
+    apart, apart_job = _train(tmp_path / "b", _config(gradient_accumulation_steps=parts))
+    assert torch.allclose(whole.weight, apart.weight, atol=1e-5)
+    assert [line["loss"] for line in apart_job.metrics()] == pytest.approx([line["loss"] for line in job.metrics()])
+    assert apart_job.folder.name == job.folder.name  # it changes memory, not the result
+
+
+def test_a_batch_that_does_not_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"times gradient_accumulation_steps \(3\)\. Got 8"):
+        _train(tmp_path, _config(gradient_accumulation_steps=3))
+
+
+def test_activations_computed_twice_give_the_same_bits(tmp_path):
+    def train(folder, **changes):
+        config = _config(max_train_steps=5, **changes)
+        job = create_job(folder, "toy", "toy", config={"training": config})
+        torch.manual_seed(0)
+        model = DermDiTTransformer2DModel(sample_size=4, patch_size=2, hidden_size=16, depth=2, num_heads=2)
+        text, mask = torch.randn(8, 3, 512), torch.ones(8, 3, dtype=torch.bool)
+
+        def loss(model, batch):
+            x = batch.randn(4, 4, 4)
+            return {"loss": (model(x, torch.full((8,), 500.0), text, mask).sample - x).square().mean()}
+
+        return fit(job, model, loss, num_examples=30, training=config, seed=1, what="train a toy")
+
+    plain, twice = train(tmp_path / "a"), train(tmp_path / "b", gradient_checkpointing=True)
+    assert twice.is_gradient_checkpointing
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), twice.parameters(), strict=True))
+
+
+def test_a_model_that_cannot_compute_twice_is_named(tmp_path):
+    with pytest.raises(UserError, match="gradient_checkpointing must be false for Linear"):
+        _train(tmp_path, _config(gradient_checkpointing=True))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_learns_the_same(tmp_path):
+    plain, _ = _train(tmp_path / "a", _config())
+    compiled, _ = _train(tmp_path / "b", _config(compile_mode="default"))
+    assert torch.allclose(plain.weight, compiled.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_the_last_states_and_the_best_weights_are_kept(tmp_path, keep):
+    _, job = _train(tmp_path, _config(keep_last=keep))
+    assert [path.name for path in sorted(job.checkpoints.glob("step_*"))] == [
+        "step_00000010", "step_00000020", "step_00000030"
+    ][-keep:]  # fmt: skip
+    best = json.loads((job.checkpoints / "best.json").read_text())
+    assert best["loss"] == min(line["validation_loss"] for line in job.metrics() if "validation_loss" in line)
+    weights = load_file(job.checkpoints / "best.safetensors")
+    value = (EXAMPLES @ weights["weight"].T + weights["bias"] - TARGETS).square().mean()
+    assert float(value) == pytest.approx(best["loss"], rel=1e-5)
+
+
+def test_what_is_drawn_is_drawn_with_the_average_and_changes_nothing(tmp_path):
+    plain, _ = _train(tmp_path / "a", _config())
+    seen = []
+    drawn, _ = _train(tmp_path / "b", _config(), draw=lambda model, step: seen.append((step, model.weight.clone())))
+    assert [step for step, _ in seen] == [10, 20, 30, 40]
+    assert torch.equal(seen[-1][1], drawn.weight)  # the result is the average
+    assert torch.equal(plain.weight, drawn.weight)
+
+
+def test_a_state_of_another_run_is_refused_with_what_differs(tmp_path):
+    theirs = _stop_at(tmp_path / "a", 25)
+    ours = create_job(tmp_path / "b", "toy", "toy", config={"training": _config(learning_rate=0.5, weight_decay=0.1)})
+    shutil.copytree(theirs, ours.checkpoints, dirs_exist_ok=True)
+    with pytest.raises(
+        UserError, match=r"learning_rate was 0\.01 and is 0\.5; config\.training\.weight_decay was 0\.0 and is 0\.1"
+    ):
+        _train(tmp_path / "b", _config(learning_rate=0.5, weight_decay=0.1))
+
+
+def test_a_state_goes_on_with_other_settings_of_speed(tmp_path):
+    undisturbed, _ = _train(tmp_path / "a", _config())
+    _stop_at(tmp_path / "b", 25)
+    resumed, _ = _train(tmp_path / "b", _config(gradient_accumulation_steps=2, keep_last=5, checkpointing_steps=5))
+    assert torch.allclose(undisturbed.weight, resumed.weight, atol=1e-5)
+
+
+def _flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda state: _flip_a_bit(state / "model.safetensors"), "as it was written.*model.safetensors has changed"),
+        (lambda state: (state / "optimizer.safetensors").write_bytes(b""), "optimizer.safetensors has changed"),
+        (lambda state: (state / "ema.safetensors").unlink(), "must be whole.*ema.safetensors"),
+        (lambda state: (state / "state.json").write_text("{"), "must be whole"),
+        (lambda state: (state / "state.json").unlink(), "must be whole.*state.json"),
+    ],
+)
+def test_a_damaged_state_is_named_and_the_one_before_goes_on(tmp_path, damage, told):
+    undisturbed, _ = _train(tmp_path / "a", _config())
+    states = _stop_at(tmp_path / "b", 25)
+    damage(states / "step_00000020")
+    with pytest.raises(UserError, match=f"{told}.*delete .*step_00000020 to go on from step_00000010"):
+        _train(tmp_path / "b", _config())
+    shutil.rmtree(states / "step_00000020")
+    resumed, _ = _train(tmp_path / "b", _config())
+    assert torch.equal(resumed.weight, undisturbed.weight)
 
 
 def test_the_loss_falls(tmp_path):
@@ -74,7 +196,7 @@ def test_an_average_with_decay_zero_is_the_weights(tmp_path):
 
 
 def test_the_best_weights_are_those_with_the_lowest_validation_loss(tmp_path):
-    model, job = _train(tmp_path, _config(learning_rate=0.9, ema_decay=None, max_train_steps=60), keep_best=True)
+    model, job = _train(tmp_path, _config(learning_rate=0.9, ema_decay=None, max_train_steps=60, use_best=True))
     lowest = min(line["validation_loss"] for line in job.metrics() if "validation_loss" in line)
     with torch.no_grad():
         assert float((model(EXAMPLES) - TARGETS).square().mean()) == pytest.approx(lowest, rel=1e-6)

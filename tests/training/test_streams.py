@@ -41,7 +41,7 @@ def test_steps_seeds_and_draws_differ():
 
 
 def test_a_batch_that_does_not_split_is_refused():
-    with pytest.raises(ValueError, match=r"multiple of the number of processes \(3\). Got 8"):
+    with pytest.raises(ValueError, match=r"number of processes times gradient_accumulation_steps \(3\). Got 8"):
         Batch(0, 0, 8, 10, rank=0, world_size=3)
 
 

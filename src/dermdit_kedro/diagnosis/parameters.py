@@ -84,6 +84,7 @@ class ClassifierTraining(Parameters):
             checkpointing_steps=self.checkpointing_steps,
             log_steps=math.gcd(20, self.checkpointing_steps),
             validation_steps=max(1, steps // self.num_validations),
+            use_best=True,
         )
 
 

@@ -137,7 +137,7 @@ def main(job: Job) -> None:
 
     trained: Any = fit(
         job, classifier, loss, num_examples=len(train), training=job.config("training", TrainingConfig), seed=seed,
-        what=job.spec["name"], validate=validate if validation else None, keep_best=validation is not None,
+        what=job.spec["name"], validate=validate if validation else None,
     )  # fmt: skip
     if state.is_main_process:
         save_classifier(calibrate(trained, validation) if validation else trained, job.result)

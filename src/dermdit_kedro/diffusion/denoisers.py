@@ -8,7 +8,9 @@ from dermdit_kedro.diffusion.parameters import DenoiserConfig
 from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
 
 
-def build_denoiser(config: DenoiserConfig, sample_size: int, in_channels: int, text_embed_dim: int) -> nn.Module:
+def build_denoiser(
+    config: DenoiserConfig, sample_size: int, in_channels: int, text_embed_dim: int, learn_sigma: bool = False
+) -> nn.Module:
     """Build a denoiser; both kinds take (sample, timestep, encoder_hidden_states, encoder_attention_mask).
 
     Args:
@@ -16,11 +18,13 @@ def build_denoiser(config: DenoiserConfig, sample_size: int, in_channels: int, t
         sample_size: Side of the square latents.
         in_channels: Latent channels.
         text_embed_dim: Size of the text embeddings.
+        learn_sigma: Whether the prediction has a second half, the variance.
 
     Returns:
         A diffusers model with random weights.
     """
     model: Any
+    out_channels = 2 * in_channels if learn_sigma else in_channels
     if config.architecture == "dermdit":
         model = DermDiTTransformer2DModel(
             sample_size=sample_size,
@@ -32,6 +36,7 @@ def build_denoiser(config: DenoiserConfig, sample_size: int, in_channels: int, t
             text_embed_dim=text_embed_dim,
             conditioning=config.conditioning,
             adaln=config.adaln,
+            out_channels=out_channels,
         )
         return model  # type: ignore[no-any-return]
     from diffusers import UNet2DConditionModel
@@ -40,7 +45,7 @@ def build_denoiser(config: DenoiserConfig, sample_size: int, in_channels: int, t
     model = UNet2DConditionModel(
         sample_size=sample_size,
         in_channels=in_channels,
-        out_channels=in_channels,
+        out_channels=out_channels,
         layers_per_block=config.layers_per_block,
         block_out_channels=config.block_out_channels,
         down_block_types=("CrossAttnDownBlock2D",) * levels,

@@ -8,11 +8,14 @@ from typing import Any
 
 from diffusers import UNet2DConditionModel
 
+from dermdit_kedro import __version__
+from dermdit_kedro.diffusion.model_card import write_model_card
 from dermdit_kedro.diffusion.objective import build_scheduler
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.prompts.clip import load_text_encoder
@@ -32,23 +35,54 @@ def load_denoiser(folder: Path, config: DenoiserConfig) -> Any:
     return kind.from_pretrained(folder).eval()
 
 
+def _refuse_other_text(denoiser: Any, text_encoder: Any, config: DenoiserConfig) -> None:
+    """Refuse a text encoder whose embeddings are not of the width that the denoiser learned from."""
+    is_dermdit = config.architecture == "dermdit"
+    learned = denoiser.config.text_embed_dim if is_dermdit else denoiser.config.cross_attention_dim
+    width = text_encoder.config.hidden_size
+    if config.conditional and width != learned:
+        raise UserError(
+            f"the denoiser learned from text embeddings of width {learned}, and the text encoder makes them of width "
+            f"{width}. Run `kedro run --pipeline prompting`, then generative_training, with one text encoder"
+        )
+
+
 def main(job: Job) -> None:
     """Write the generator folder of a job.
 
     Args:
-        job: Config `denoiser`, `objective`, `sampler`; inputs `denoiser`, `autoencoder`, `text_encoder`.
+        job: Config `denoiser`, `objective`, `sampler`, `card` (see `model_card`); inputs `denoiser`, `autoencoder`,
+            `text_encoder`.
     """
-    denoiser_config = job.config("denoiser", DenoiserConfig)
+    denoiser_config, objective = job.config("denoiser", DenoiserConfig), job.config("objective", ObjectiveConfig)
+    sampler = job.config("sampler", SamplerConfig)
     text_encoder, tokenizer = load_text_encoder(job.input("text_encoder", ModelFolder).path)
+    denoiser = load_denoiser(job.input("denoiser", ModelFolder).path, denoiser_config)
+    _refuse_other_text(denoiser, text_encoder, denoiser_config)
+    autoencoder: Any = load_autoencoder(job.input("autoencoder", ModelFolder).path)
     pipeline: Any = DermDiTPipeline(
-        denoiser=load_denoiser(job.input("denoiser", ModelFolder).path, denoiser_config),
-        vae=load_autoencoder(job.input("autoencoder", ModelFolder).path),
+        denoiser=denoiser,
+        vae=autoencoder,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        scheduler=build_scheduler(job.config("objective", ObjectiveConfig), job.config("sampler", SamplerConfig)),
+        scheduler=build_scheduler(objective, sampler),
         conditional=denoiser_config.conditional,
     )
     pipeline.save_pretrained(job.result)
+    facts: dict[str, Any] = job.config("card", dict)
+    write_model_card(
+        job.result,
+        **facts,
+        version=__version__,
+        architecture=denoiser_config.architecture,
+        conditional=denoiser_config.conditional,
+        prediction_type=objective.prediction_type,
+        learn_sigma=objective.learn_sigma,
+        scheduler=sampler.scheduler,
+        num_inference_steps=sampler.num_inference_steps,
+        guidance_scale=sampler.guidance_scale if denoiser_config.conditional else 1.0,
+        example=facts["prompts"][0] if denoiser_config.conditional and facts["prompts"] else "",
+    )
     job.complete()
 
 

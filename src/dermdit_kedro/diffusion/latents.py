@@ -4,6 +4,9 @@ Run as a child: encodes the images of a job with its autoencoder.
 """
 
 import json
+import math
+import os
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor
 from dermdit_kedro.atomic import atomic_file, write_json
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
@@ -22,24 +26,42 @@ BATCH_SIZE = 32
 
 
 class LatentStack:
-    """Cached latents, memory-mapped.
+    """Cached latents, read where they are asked for: memory does not grow with their number.
+
+    Rows are read, not mapped: the pages of a map would count as this process's memory, as far as it has come.
 
     Args:
         latents: A finished folder.
+
+    Raises:
+        UserError: If the file is shorter than its header says.
     """
 
     def __init__(self, latents: Latents) -> None:
-        self._moments = np.load(latents.path / "moments.npy", mmap_mode="r")
+        file = latents.path / "moments.npy"
+        try:
+            moments = np.load(file, mmap_mode="r")
+        except ValueError as error:
+            raise UserError(
+                f"the cached latents must be whole. {file} is not ({error}). Delete {latents.path} and run `kedro run "
+                "--pipeline generative_training` again"
+            ) from error
+        self._length, _, _, c, h, w = moments.shape
+        self.shape: tuple[int, int, int] = (c, h, w)
+        self._start, self._dtype = int(moments.offset), moments.dtype
+        self._file = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
         self.scaling_factor = float(json.loads((latents.path / "latents.json").read_text())["scaling_factor"])
 
     def __len__(self) -> int:
-        return len(self._moments)
+        return self._length
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one latent."""
-        _, _, _, c, h, w = self._moments.shape
-        return c, h, w
+    def _moments(self, row: int, mirrored: int) -> "np.ndarray[Any, Any]":
+        """Read (mean, log-variance) of one latent, float16 (2, c, h, w)."""
+        shape = (2, *self.shape)
+        size = math.prod(shape) * self._dtype.itemsize
+        content = os.pread(self._file, size, self._start + (2 * row + mirrored) * size)
+        return np.frombuffer(content, self._dtype).reshape(shape)
 
     def sample(self, rows: Tensor, mirrored: Tensor, noise: Tensor) -> Tensor:
         """Sample posteriors, scaled to unit variance.
@@ -52,8 +74,9 @@ class LatentStack:
         Returns:
             float32 (b, c, h, w): scaling_factor (mean + exp(logvar / 2) noise).
         """
-        picked = self._moments[rows.cpu().numpy(), mirrored.cpu().numpy().astype(np.int64)]
-        moments = torch.from_numpy(picked.astype(np.float32)).to(noise.device)
+        twins = [int(twin) for twin in mirrored.tolist()]
+        picked = np.stack([self._moments(row, twin) for row, twin in zip(rows.tolist(), twins, strict=True)])
+        moments = torch.from_numpy(picked).to(noise.device).float()
         return self.scaling_factor * (moments[:, 0] + torch.exp(0.5 * moments[:, 1]) * noise)
 
 

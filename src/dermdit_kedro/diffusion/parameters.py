@@ -103,6 +103,8 @@ class ObjectiveConfig(Parameters):
         prompt_dropout: Share of training prompts replaced by the null prompt, for guidance.
         min_snr_gamma: Bound on the signal-to-noise ratio by which timesteps are weighed (Hang et al. 2023), 5 there;
             null weighs all alike (not for `flow`).
+        learn_sigma: Whether the variance of each step is learned too (Nichol and Dhariwal 2021), for `epsilon` with the
+            scheduler `ddpm`; equation 3 of the paper has it fixed.
     """
 
     prediction_type: Literal["epsilon", "v_prediction", "flow"] = "flow"
@@ -112,6 +114,13 @@ class ObjectiveConfig(Parameters):
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     prompt_dropout: float = Field(default=0.1, ge=0, lt=1)
     min_snr_gamma: float | None = Field(default=None, gt=0)
+    learn_sigma: bool = False
+
+    @model_validator(mode="after")
+    def _learn_sigma_of_epsilon_alone(self) -> Self:
+        if self.learn_sigma and self.prediction_type != "epsilon":
+            raise ValueError(f"learn_sigma must be false where prediction_type is {self.prediction_type}. Got true")
+        return self
 
     @model_validator(mode="after")
     def _weigh_diffusion_alone(self) -> Self:

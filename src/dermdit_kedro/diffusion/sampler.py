@@ -13,6 +13,66 @@ from dermdit_kedro.diffusion import patch_autoencoder, transformer  # noqa: F401
 from dermdit_kedro.prompts.clip import encode_text
 
 
+def denoise(
+    denoiser: Any,
+    scheduler: Any,
+    noise: Tensor,
+    embeddings: Tensor,
+    mask: Tensor,
+    *,
+    guidance_scale: float,
+    num_inference_steps: int,
+    generator: Any = None,
+) -> Tensor:
+    """Turn noise into latents, step by step of the scheduler.
+
+    Args:
+        denoiser: DermDiT or the U-Net; where it tells a variance too, that of the prompt is used unguided.
+        scheduler: A diffusers scheduler that fits the objective.
+        noise: Standard normal (b, c, h, w).
+        embeddings: Text embeddings (b, l, e); where guided (2 b, l, e), what to move away from first.
+        mask: True where a text token is real, (b, l) or (2 b, l).
+        guidance_scale: Classifier-free guidance over all latent channels; 1 is the conditional model alone.
+        num_inference_steps: Steps of the scheduler.
+        generator: One for all, or one an image, for schedulers that add noise.
+
+    Returns:
+        Scaled latents (b, c, h, w).
+    """
+    is_guided = guidance_scale != 1
+    scheduler.set_timesteps(num_inference_steps, device=noise.device)
+    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
+    extra = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
+    for t in scheduler.timesteps:
+        doubled = torch.cat([latents] * 2) if is_guided else latents
+        if hasattr(scheduler, "scale_model_input"):
+            doubled = scheduler.scale_model_input(doubled, t)
+        prediction = denoiser(
+            doubled, t.expand(len(doubled)), encoder_hidden_states=embeddings, encoder_attention_mask=mask,
+            return_dict=False,
+        )[0]  # fmt: skip
+        if is_guided:
+            away, toward = prediction.chunk(2)
+            guided = away + guidance_scale * (toward - away)
+            prediction = torch.cat([guided[:, : noise.shape[1]], toward[:, noise.shape[1] :]], dim=1)
+        latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
+    return latents
+
+
+def decode_latents(vae: Any, latents: Tensor) -> Tensor:
+    """Decode scaled latents.
+
+    Args:
+        vae: A diffusers autoencoder with its scaling factor.
+        latents: (b, c, h, w).
+
+    Returns:
+        Images in [0, 1], (b, 3, H, W).
+    """
+    images: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
+    return (images / 2 + 0.5).clamp(0, 1)
+
+
 class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
     """Text-to-image pipeline over any denoiser of the project.
 
@@ -79,8 +139,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         if output_type == "latent":
             images: Any = latents
         else:
-            decoded = self.vae.decode(latents / self.vae.config.scaling_factor).sample
-            images = (decoded / 2 + 0.5).clamp(0, 1)
+            images = decode_latents(self.vae, latents)
             if output_type == "pil":
                 images = self.numpy_to_pil(images.permute(0, 2, 3, 1).float().cpu().numpy())
         return ImagePipelineOutput(images=images) if return_dict else (images,)
@@ -96,25 +155,12 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
     ) -> Tensor:
         from diffusers.utils.torch_utils import randn_tensor
 
-        is_guided = guidance_scale != 1
-        embeddings, mask = self.encode_prompt([negative] * len(prompts) + prompts if is_guided else prompts)
         config = self.denoiser.config
         shape = (len(prompts), config.in_channels, config.sample_size, config.sample_size)
-        latents = randn_tensor(shape, generator=generators, device=self.device, dtype=embeddings.dtype)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        latents = latents * getattr(self.scheduler, "init_noise_sigma", 1.0)
-        takes_generator = "generator" in self.scheduler.step.__code__.co_varnames
-        extra = {"generator": generators} if takes_generator else {}
-        for t in self.scheduler.timesteps:
-            doubled = torch.cat([latents] * 2) if is_guided else latents
-            if hasattr(self.scheduler, "scale_model_input"):
-                doubled = self.scheduler.scale_model_input(doubled, t)
-            prediction = self.denoiser(
-                doubled, t.expand(len(doubled)), encoder_hidden_states=embeddings, encoder_attention_mask=mask,
-                return_dict=False,
-            )[0]  # fmt: skip
-            if is_guided:
-                away, toward = prediction.chunk(2)
-                prediction = away + guidance_scale * (toward - away)
-            latents = self.scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
-        return latents
+        is_guided = guidance_scale != 1
+        embeddings, mask = self.encode_prompt([negative] * len(prompts) + prompts if is_guided else prompts)
+        noise = randn_tensor(shape, generator=generators, device=self.device, dtype=embeddings.dtype)
+        return denoise(
+            self.denoiser, self.scheduler, noise, embeddings, mask, guidance_scale=guidance_scale,
+            num_inference_steps=num_inference_steps, generator=generators,
+        )  # fmt: skip

@@ -5,23 +5,33 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from dermdit_kedro.atomic import write_json
+from dermdit_kedro.dermoscopy.images import build_image_index, contact_sheet, to_uint8, write_png
+from dermdit_kedro.diffusion import SAMPLES
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.latents import LatentStack
-from dermdit_kedro.diffusion.objective import Objective
-from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
-from dermdit_kedro.handles import Latents, TextEmbeddings
+from dermdit_kedro.diffusion.objective import Objective, build_scheduler
+from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
+from dermdit_kedro.diffusion.sampler import decode_latents, denoise
+from dermdit_kedro.handles import COMPLETE, Latents, ModelFolder, TextEmbeddings
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.seeds import stable_seed
-from dermdit_kedro.training.engine import fit
+from dermdit_kedro.training.engine import Draw, Validate, fit
 from dermdit_kedro.training.parameters import TrainingConfig
 from dermdit_kedro.training.streams import Batch
 
 VALIDATION_IMAGES = 256
-"""Held-out latents that the validation loss is measured on, at fixed time and noise."""
+"""Held-out latents of each tone group, at most, that the validation loss is measured on at fixed time and noise."""
+DRAWN_IMAGES = 4
+"""Prompts of each tone group's held-out images that pictures are drawn for, at fixed noise."""
+ON_DEVICE_BYTES = 2**30
+"""Prompt embeddings up to this size in all are kept on the device; more are read from disk as they are needed."""
 
 
 class DenoisingData:
@@ -30,8 +40,8 @@ class DenoisingData:
     Args:
         latents: Cached latents.
         prompts: Encoded prompts; row 0 is the null prompt.
-        examples: Columns latent_row and text_row.
-        device: Where embeddings are kept.
+        examples: Columns latent_row, text_row and tone_group.
+        device: Where batches go.
     """
 
     def __init__(
@@ -40,23 +50,36 @@ class DenoisingData:
         self.latents = latents
         self.latent_rows = torch.as_tensor(examples["latent_row"].to_numpy().copy())
         self.text_rows = torch.as_tensor(examples["text_row"].to_numpy().copy())
-        self.embeddings, self.mask = prompts[0].float().to(device), prompts[1].to(device)
+        self.tone_groups = examples["tone_group"].to_numpy()
+        place = device if prompts[0].nbytes <= ON_DEVICE_BYTES else torch.device("cpu")
+        self.embeddings, self.mask, self.device = prompts[0].to(place), prompts[1].to(place), device
 
     def __len__(self) -> int:
         return len(self.latent_rows)
 
     def prompts(self, indices: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return (embeddings (b, l, e), mask (b, l)); `dropped` rows get the null prompt."""
-        rows = self.text_rows[indices].to(self.embeddings.device)
+        place = self.embeddings.device
+        rows = self.text_rows[indices].to(place)
         if dropped is not None:
-            rows = torch.where(dropped, torch.zeros_like(rows), rows)
-        return self.embeddings[rows], self.mask[rows]
+            rows = torch.where(dropped.to(place), torch.zeros_like(rows), rows)
+        return self.embeddings[rows].to(self.device).float(), self.mask[rows].to(self.device)
+
+    def some_of_each_tone(self, count: int, repeat: bool = False) -> Tensor:
+        """Return the positions of `count` examples of each tone group, spread evenly, group by group.
+
+        Where a group has fewer they are all taken once, or, with `repeat`, some again.
+        """
+        groups = pd.Series(range(len(self)), dtype="int64").groupby(self.tone_groups, sort=True)
+        counts = {name: count if repeat else min(count, len(rows)) for name, rows in groups}
+        picked = [rows.iloc[np.linspace(0, len(rows) - 1, counts[name]).astype(int)] for name, rows in groups]
+        return torch.as_tensor(pd.concat(picked).to_numpy().copy())
 
 
-def denoising_loss(
+def denoising_losses(
     model: Any, objective: Objective, latents: Tensor, noise: Tensor, time: Tensor, prompts: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Return the loss of one batch (equation 3).
+    """Return the loss of each example of a batch (equation 3).
 
     Args:
         model: A denoiser.
@@ -67,41 +90,72 @@ def denoising_loss(
         prompts: Embeddings (b, l, e) and mask (b, l).
 
     Returns:
-        A scalar.
+        (b,).
     """
     noisy = objective.draw(latents, noise, time)
     out = model(
         noisy.sample, noisy.timestep, encoder_hidden_states=prompts[0], encoder_attention_mask=prompts[1],
         return_dict=False,
     )  # fmt: skip
-    return objective.loss(out[0], noisy)
+    return objective.losses(out[0], noisy)
 
 
-def _validator(objective: Objective, data: DenoisingData, seed: int) -> Any:
-    count = min(len(data), VALIDATION_IMAGES)
+def _validator(objective: Objective, data: DenoisingData, seed: int) -> Validate:
+    """Return what measures the loss on held-out latents, over all and as `loss_<tone group>`."""
+    picked = data.some_of_each_tone(VALIDATION_IMAGES)
     generator = torch.Generator().manual_seed(stable_seed(seed, "validation"))
-    noise = torch.randn(count, *data.latents.shape, generator=generator)
-    time = torch.randn(count, generator=generator)
+    noise = torch.randn(len(picked), *data.latents.shape, generator=generator)
+    time = torch.randn(len(picked), generator=generator)
+    groups = data.tone_groups[picked.numpy()]
 
     def validate(model: Any) -> dict[str, float]:
-        losses = []
-        for rows in torch.arange(count).split(64):
-            device = data.embeddings.device
-            part = noise[rows].to(device)
-            latents = data.latents.sample(data.latent_rows[rows], torch.zeros(len(rows)), torch.zeros_like(part))
-            value = denoising_loss(model, objective, latents, part, time[rows].to(device), data.prompts(rows))
-            losses += [float(value)] * len(rows)
-        return {"loss": sum(losses) / count}
+        losses: list[float] = []
+        for rows in torch.arange(len(picked)).split(64):
+            here = picked[rows]
+            part, times = noise[rows].to(data.device), time[rows].to(data.device)
+            latents = data.latents.sample(data.latent_rows[here], torch.zeros(len(rows)), torch.zeros_like(part))
+            losses += denoising_losses(model, objective, latents, part, times, data.prompts(here)).tolist()
+        values = pd.Series(losses)
+        by_group = {f"loss_{name}": float(part.mean()) for name, part in values.groupby(groups)}
+        return {"loss": float(values.mean()), **by_group}
 
     return validate
+
+
+def _drawer(job: Job, data: DenoisingData, objective: ObjectiveConfig, seed: int) -> Draw:
+    """Return what draws a sheet of pictures, a row for each tone group, for prompts and noise that stay the same."""
+    sampler = job.config("sampler", SamplerConfig)
+    autoencoder: Any = load_autoencoder(job.input("autoencoder", ModelFolder).path)
+    autoencoder.to(data.device)
+    picked = data.some_of_each_tone(DRAWN_IMAGES, repeat=True)
+    generator = torch.Generator().manual_seed(stable_seed(seed, "drawn"))
+    noise = torch.randn(len(picked), *data.latents.shape, generator=generator).to(data.device)
+    folder = job.folder / SAMPLES
+    prompts, null = data.prompts(picked), data.prompts(picked, torch.ones(len(picked), dtype=torch.bool))
+    is_guided = sampler.guidance_scale != 1 and job.config("denoiser", DenoiserConfig).conditional
+    embeddings, mask = (torch.cat([a, b]) if is_guided else b for a, b in zip(null, prompts, strict=True))
+
+    def draw(model: Any, step: int) -> None:
+        latents = denoise(
+            model, build_scheduler(objective, sampler), noise, embeddings, mask,
+            guidance_scale=sampler.guidance_scale if is_guided else 1.0,
+            num_inference_steps=sampler.num_inference_steps,
+            generator=torch.Generator().manual_seed(stable_seed(seed, "drawn", step)),
+        )  # fmt: skip
+        images = to_uint8(decode_latents(autoencoder, latents) * 2 - 1).permute(0, 2, 3, 1).cpu().numpy()
+        write_png(folder / f"step_{step:08d}.png", contact_sheet(list(images), DRAWN_IMAGES))
+
+    return draw
 
 
 def main(job: Job) -> None:
     """Train the denoiser of a job and write its averaged weights as a diffusers folder.
 
+    The sheets drawn on the way lie beside the result, in the folder `SAMPLES`.
+
     Args:
-        job: Config `denoiser`, `objective`, `training`, `seed`; inputs `latents`, `text_embeddings` and
-            table `examples` (latent_row, text_row, split).
+        job: Config `denoiser`, `objective`, `training`, `seed`; speed `sampler`; inputs `latents`, `text_embeddings`,
+            `autoencoder` and table `examples` (latent_row, text_row, split, tone_group).
     """
     from accelerate import PartialState
 
@@ -110,29 +164,34 @@ def main(job: Job) -> None:
     objective = Objective(job.config("objective", ObjectiveConfig))
     dropout = objective.config.prompt_dropout
     latents = LatentStack(job.input("latents", Latents))
-    embeddings, mask = job.input("text_embeddings", TextEmbeddings).arrays()
-    prompts = (torch.from_numpy(embeddings), torch.from_numpy(mask))
+    prompts = job.input("text_embeddings", TextEmbeddings).tensors()
     examples = job.table("examples")
     parts = {k: DenoisingData(latents, prompts, v, state.device) for k, v in examples.groupby("split")}
-    data = parts["train"]
+    data, held_out = parts["train"], parts["val"]
     torch.manual_seed(stable_seed(seed, "denoiser"))
     c, h, _ = latents.shape
-    model: nn.Module = build_denoiser(job.config("denoiser", DenoiserConfig), h, c, embeddings.shape[-1])
+    model: nn.Module = build_denoiser(
+        job.config("denoiser", DenoiserConfig), h, c, prompts[0].shape[-1], objective.config.learn_sigma
+    )
 
     def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
         mirrored = batch.rand(1)[:, 0] < 0.5
         z = latents.sample(data.latent_rows[batch.indices], mirrored, batch.randn(*latents.shape))
         dropped = batch.rand(1)[:, 0] < dropout
         noise, time = batch.randn(*latents.shape), batch.randn(1)[:, 0]
-        return {"loss": denoising_loss(model, objective, z, noise, time, data.prompts(batch.indices, dropped))}
+        losses = denoising_losses(model, objective, z, noise, time, data.prompts(batch.indices, dropped))
+        return {"loss": losses.mean()}
 
     model = fit(
         job, model, loss, num_examples=len(data), training=training, seed=seed, what=job.spec["name"],
-        validate=_validator(objective, parts["val"], seed) if "val" in parts else None,
+        validate=_validator(objective, held_out, seed),
+        draw=_drawer(job, held_out, objective.config, seed) if state.is_main_process else None,
     )  # fmt: skip
     if state.is_main_process:
         denoiser: Any = model
         denoiser.save_pretrained(job.result)
+        build_image_index(job.folder / SAMPLES)
+        write_json(job.folder / SAMPLES / COMPLETE, {"fingerprint": job.key})
         job.complete()
 
 

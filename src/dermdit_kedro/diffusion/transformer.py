@@ -177,11 +177,13 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         text_embed_dim: Size e of the text encoder's embeddings.
         conditioning: `tokens`, `pooled` or `none`.
         adaln: Whether the timestep modulates the blocks; False in the paper.
-        max_timestep: The timestep of pure noise; only its scale matters, to the sinusoids.
+        out_channels: Channels of the prediction: c, or 2 c where it also tells the variance; None for c.
 
     Raises:
         ValueError: If the latents do not split into patches, or the conditioning is not one of the three.
     """
+
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(
@@ -195,7 +197,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         text_embed_dim: int = 512,
         conditioning: str = "tokens",
         adaln: bool = False,
-        max_timestep: int = 1000,
+        out_channels: int | None = None,
     ) -> None:
         super().__init__()
         if sample_size % patch_size:
@@ -213,7 +215,8 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         is_single = conditioning != "tokens"
         self.blocks = nn.ModuleList([DermDiTBlock(hidden_size, num_heads, adaln, is_single) for _ in range(depth)])
         self.norm_out = nn.LayerNorm(hidden_size, eps=1e-6)
-        self.proj_out = nn.Linear(hidden_size, in_channels * patch_size**2)
+        self.proj_out = nn.Linear(hidden_size, (out_channels or in_channels) * patch_size**2)
+        self.gradient_checkpointing = False
         for layer in [self.proj_out] + ([self.modulation] if self.modulation is not None else []):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -249,7 +252,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
             return_dict: Whether to wrap the tensor as diffusers does.
 
         Returns:
-            `Transformer2DModelOutput` with the prediction (b, c, h, w), or a tuple of it.
+            `Transformer2DModelOutput` with the prediction (b, out_channels, h, w), or a tuple of it.
         """
         x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions  # (b, n, d)
         sinusoids = self.timestep_sinusoids(timestep.expand(len(sample))).to(x.dtype)
@@ -257,7 +260,10 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         context, mask = self._context(t, encoder_hidden_states, encoder_attention_mask)
         modulation = None if self.modulation is None else self.modulation(F.silu(t)).unflatten(1, (6, -1))
         for block in self.blocks:
-            x = block(x, context, mask, modulation)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x = self._gradient_checkpointing_func(block, x, context, mask, modulation)
+            else:
+                x = block(x, context, mask, modulation)
         x = self.proj_out(self.norm_out(x))
         prediction = unpatchify(x, self.config.patch_size, (sample.shape[2], sample.shape[3]))
         return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)

@@ -112,4 +112,9 @@ class TextEncoderConfig(Parameters):
 
 
 class TextEncoderTraining(TrainingConfig):
-    """Contrastive training of the small text encoder; not read where one is adopted."""
+    """Contrastive training of the small text encoder; not read where one is adopted.
+
+    A prompt is told apart from the others of its batch, so the batch is never worked in parts.
+    """
+
+    gradient_accumulation_steps: Literal[1] = 1

@@ -118,12 +118,18 @@ def training_curves_figure(histories: Mapping[str, Mapping[str, Any]]) -> go.Fig
             steps, losses = ([point["step"] for point in points], [point["loss"] for point in points])
             line = {"color": colour, "dash": "dot", "width": 2.4}
             figure.add_scatter(x=steps, y=losses, name=f"{readable(name)}, validation", line=line)
+        for group in sorted({key for point in points for key in point if key.startswith("loss_")}):
+            steps, losses = ([point["step"] for point in points], [point.get(group) for point in points])
+            tone = group.removeprefix("loss_")
+            line = {"color": colour, "dash": "dot", "width": 1}
+            figure.add_scatter(x=steps, y=losses, name=f"{readable(name)}, validation, {tone}", line=line, opacity=0.6)
     figure.update_xaxes(title_text="training step")
     ticks = [digit * 10.0**power for power in range(-6, 4) for digit in (1, 2, 5)]
     figure.update_yaxes(title_text="loss", type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     caption = (
         "Training loss by step, logarithmic. A curve that still falls at its end would gain from more steps; "
-        "a dotted validation curve that turns up says the model has begun to memorise. Losses of different "
+        "a dotted validation curve that turns up says the model has begun to memorise; thin ones are single tone "
+        "groups. Losses of different "
         "models are not comparable with each other."
     )
     return finish(figure, "Training", caption if figure.data else "Not measured: no training history.", 380)

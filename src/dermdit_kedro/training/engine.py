@@ -8,6 +8,7 @@ and the number of processes changes speed alone.
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ Loss = Callable[[Any, Batch], Mapping[str, Tensor]]
 """(model, batch) -> named scalars, means over this process's part; the one called `loss` is minimised."""
 Validate = Callable[[Any], Mapping[str, float]]
 """(model in eval mode, with averaged weights) -> named scalars; the one called `loss` picks the best."""
+Draw = Callable[[Any, int], None]
+"""(model in eval mode, with averaged weights; steps done) -> nothing; draws what a person looks at."""
 
 
 class _LossModule(nn.Module):
@@ -61,16 +64,35 @@ class Trainer:
         self.job, self.training, self.seed, self.what, self.num_examples = job, training, seed, what, num_examples
         self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
         self.model = model.to(self.accelerator.device)
+        self._prepare_model()
         trainable = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             trainable, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         ema = {} if training.ema_decay is None else {k: v.detach().clone() for k, v in self._averaged()}
-        self.state = TrainingState(model, optimizer, ema)
-        self.first_step = load_checkpoint(job.checkpoints, self.state)
+        self.state = TrainingState(model, optimizer, ema, self.accelerator.scaler)
+        self.first_step = load_checkpoint(job.checkpoints, self.state, self._made_by())
         self.module, self.optimizer = self.accelerator.prepare(_LossModule(model, loss), optimizer)
         self._best = self._read_best()
         self._sums: dict[str, Tensor] = {}
+
+    def _prepare_model(self) -> None:
+        """Trade time for memory, and compile, where the settings say so."""
+        if self.training.gradient_checkpointing:
+            switches = [getattr(m, "enable_gradient_checkpointing", None) for m in self.model.modules()]
+            if not any(switches):
+                raise UserError(f"gradient_checkpointing must be false for {type(self.model).__name__}. Got true")
+            next(filter(None, switches))()
+        if self.training.compile_mode is not None:
+            self.model.compile(mode=self.training.compile_mode, dynamic=False)
+
+    def _made_by(self) -> dict[str, Any]:
+        """Return what the run is a function of: its job without what changes speed alone."""
+        spec = self.job.spec
+        training = self.training.model_dump(mode="json", exclude=set(self.training.speed_fields))
+        config = {**spec["config"], "training": training}
+        inputs = {name: entry["fingerprint"] for name, entry in spec["inputs"].items()}
+        return {"version": spec["version"], "config": config, "inputs": inputs}
 
     def _averaged(self) -> list[tuple[str, Tensor]]:
         return [(k, v) for k, v in self.model.named_parameters() if v.requires_grad]
@@ -79,7 +101,7 @@ class Trainer:
         file = self.job.checkpoints / "best.json"
         return float(json.loads(file.read_text())["loss"]) if file.is_file() else math.inf
 
-    def run(self, validate: Validate | None, keep_best: bool) -> None:
+    def run(self, validate: Validate | None, draw: Draw | None) -> None:
         """Train from the newest state to the last step."""
         training = self.training
         progress = Progress(self.what, training.max_train_steps, "steps", done=self.first_step)
@@ -90,36 +112,47 @@ class Trainer:
             is_last = done == training.max_train_steps
             note = self._log(done) if done % training.log_steps == 0 or is_last else ""
             is_due = training.validation_steps is not None and done % training.validation_steps == 0
-            if validate is not None and (is_due or is_last):
-                self._validate(done, validate, keep_best)
+            if is_due or is_last:
+                self._look(done, validate, draw)
             if done % training.checkpointing_steps == 0 and not is_last:
                 self._checkpoint(done)
             progress.advance(note=f"loss {float(losses['loss'].detach()):.4f}" if progress.is_due else note)
 
     def _step(self, step: int) -> Mapping[str, Tensor]:
-        accelerator, training = self.accelerator, self.training
-        torch.manual_seed(stable_seed(self.seed, "model", step, accelerator.process_index))
-        batch = Batch(
-            self.seed,
-            step,
-            training.batch_size,
-            self.num_examples,
-            accelerator.process_index,
-            accelerator.num_processes,
-            accelerator.device,
-        )
+        training = self.training
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(training, step)
-        with accelerator.autocast():
-            losses: dict[str, Tensor] = self.module(batch)
-        accelerator.backward(losses["loss"])
-        accelerator.clip_grad_norm_(self.module.parameters(), training.max_grad_norm)
+        parts = training.gradient_accumulation_steps
+        losses: dict[str, Tensor] = {}
+        for part in range(parts):
+            for name, value in self._backward(step, part, parts).items():
+                losses[name] = losses.get(name, 0.0) + value.detach().float() / parts
+        self.accelerator.clip_grad_norm_(self.module.parameters(), training.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._average(step + 1)
         for name, value in losses.items():
-            value = value.detach().float()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        return losses
+
+    def _backward(self, step: int, part: int, parts: int) -> dict[str, Tensor]:
+        """Add the gradients of one part of this process's share of the batch; the last part brings all together."""
+        accelerator = self.accelerator
+        position = accelerator.process_index * parts + part
+        torch.manual_seed(stable_seed(self.seed, "model", step, position))
+        batch = Batch(
+            self.seed,
+            step,
+            self.training.batch_size,
+            self.num_examples,
+            position,
+            accelerator.num_processes * parts,
+            accelerator.device,
+        )
+        with accelerator.no_sync(self.module) if part < parts - 1 else nullcontext():
+            with accelerator.autocast():
+                losses: dict[str, Tensor] = self.module(batch)
+            accelerator.backward(losses["loss"] / parts)
         return losses
 
     def _average(self, done: int) -> None:
@@ -142,30 +175,35 @@ class Trainer:
             self.job.log_metrics(done, learning_rate=learning_rate(self.training, done - 1), **means)
         return f"loss {means['loss']:.4f}"
 
-    def _validate(self, done: int, validate: Validate, keep_best: bool) -> None:
-        """Validate with the averaged weights on the main process; the others wait."""
-        if self.accelerator.is_main_process:
+    def _look(self, done: int, validate: Validate | None, draw: Draw | None) -> None:
+        """Validate and draw with the averaged weights on the main process; the others wait."""
+        if self.accelerator.is_main_process and (validate or draw):
             live = {k: v.detach().clone() for k, v in self._averaged()} if self.state.ema else {}
             self.use_average()
             self.model.eval()
             with torch.no_grad():
-                values = dict(validate(self.model))
-            self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
-            if keep_best and values["loss"] < self._best:
-                self._best = float(values["loss"])
-                save_module(self.job.checkpoints / "best.safetensors", self.model)
-                write_json(self.job.checkpoints / "best.json", {"loss": self._best, "step": done})
-            with torch.no_grad():
+                if validate is not None:
+                    self._validate(done, validate)
+                if draw is not None:
+                    draw(self.model, done)
                 for name, parameter in self._averaged():
                     if name in live:
                         parameter.copy_(live[name])
             self.model.train()
         self.accelerator.wait_for_everyone()
 
+    def _validate(self, done: int, validate: Validate) -> None:
+        values = dict(validate(self.model))
+        self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
+        if values.get("loss", math.inf) < self._best:
+            self._best = float(values["loss"])
+            save_module(self.job.checkpoints / "best.safetensors", self.model)
+            write_json(self.job.checkpoints / "best.json", {"loss": self._best, "step": done})
+
     def _checkpoint(self, done: int) -> None:
         refuse_infinite(self.model, self.what, done, self.job.checkpoints)
         if self.accelerator.is_main_process:
-            save_checkpoint(self.job.checkpoints, self.state, done)
+            save_checkpoint(self.job.checkpoints, self.state, done, self._made_by(), self.training.keep_last)
         self.accelerator.wait_for_everyone()
 
     def use_average(self) -> None:
@@ -192,7 +230,7 @@ def fit(
     seed: int,
     what: str,
     validate: Validate | None = None,
-    keep_best: bool = False,
+    draw: Draw | None = None,
 ) -> nn.Module:
     """Train a model in this process, or in this process's share of an accelerate launch.
 
@@ -205,19 +243,21 @@ def fit(
         seed: Seed of order and noise.
         what: Name for the progress lines.
         validate: See `Validate`; called every `validation_steps` and after the last step.
-        keep_best: Return the weights with the lowest validation loss instead of the last.
+        draw: See `Draw`; called at the same steps.
 
     Returns:
-        The model in eval mode on the CPU: with the best weights, else the moving average, else the last.
+        The model in eval mode on the CPU: with the weights of the lowest validation loss where `training.use_best`
+        says so, else the moving average, else the last.
 
     Raises:
-        UserError: If the loss or a weight is not finite; names the step and keeps the last good state.
+        UserError: If the loss or a weight is not finite (names the step and keeps the last good state), or a state
+            cannot be written, is damaged, or is that of another run.
     """
     trainer = Trainer(job, model, loss, num_examples, training, seed, what)
-    trainer.run(validate, keep_best)
+    trainer.run(validate, draw)
     refuse_infinite(model, what, training.max_train_steps, job.checkpoints)
     trainer.accelerator.wait_for_everyone()
     trainer.use_average()
-    if keep_best:
+    if training.use_best:
         trainer.use_best()
     return model.to("cpu").eval()

@@ -21,12 +21,21 @@ class TrainingConfig(Parameters):
         ema_decay: Decay of the moving average of the weights, warmed up as (1 + step) / (10 + step);
             null for none.
         mixed_precision: Autocast dtype; `no` is float32.
+        gradient_accumulation_steps: Parts that each process works its share of the batch in, one after the other,
+            where memory is short; the batch stays what it is.
+        gradient_checkpointing: Whether activations are computed twice instead of kept: more time for less memory.
+        compile_mode: Mode of `torch.compile`; `reduce-overhead` replays CUDA graphs, which pays where a GPU waits for
+            Python. Null for none, which is right on CPUs.
         checkpointing_steps: Steps between two resumable states; a multiple of `log_steps`.
+        keep_last: How many of the newest states are kept.
         log_steps: Steps averaged into one line of `metrics.jsonl`.
         validation_steps: Steps between two validations; null for none but the last.
+        use_best: Whether the result is the weights with the lowest validation loss; they are kept in any case.
     """
 
-    speed_fields: ClassVar[frozenset[str]] = frozenset({"checkpointing_steps"})
+    speed_fields: ClassVar[frozenset[str]] = frozenset(
+        {"checkpointing_steps", "keep_last", "gradient_accumulation_steps", "gradient_checkpointing", "compile_mode"}
+    )
 
     max_train_steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
@@ -37,9 +46,14 @@ class TrainingConfig(Parameters):
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float | None = Field(default=None, ge=0, lt=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    gradient_accumulation_steps: int = Field(default=1, gt=0)
+    gradient_checkpointing: bool = False
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] | None = None
     checkpointing_steps: int = Field(default=1000, gt=0)
+    keep_last: int = Field(default=2, gt=0)
     log_steps: int = Field(default=20, gt=0)
     validation_steps: int | None = Field(default=None, gt=0)
+    use_best: bool = False
 
     @model_validator(mode="after")
     def _checkpoints_fall_on_log_lines(self) -> Self:

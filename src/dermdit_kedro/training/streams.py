@@ -44,8 +44,8 @@ class Batch:
         step: Optimizer step, from 0.
         batch_size: Global batch size.
         num_examples: Size of the data set.
-        rank: This process.
-        world_size: How many processes share the batch.
+        rank: This part of the batch: of a process, or one of several that a process works one after the other.
+        world_size: How many parts there are.
         device: Where drawn tensors go.
 
     Raises:
@@ -64,7 +64,8 @@ class Batch:
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
-                f"the global batch size must be a multiple of the number of processes ({world_size}). Got {batch_size}"
+                "the global batch size must be a multiple of the number of processes times "
+                f"gradient_accumulation_steps ({world_size}). Got {batch_size}"
             )
         self.step, self.device = step, torch.device(device)
         self._seed, self._batch_size, self._draws = seed, batch_size, 0

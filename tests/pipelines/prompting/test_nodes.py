@@ -65,7 +65,7 @@ def test_every_image_gets_a_prompt_of_what_is_known(run, data):
 
 
 def test_every_image_has_a_row_of_embeddings(run, data):
-    embeddings, mask = run["embeddings"].arrays()
+    embeddings, mask = (part.numpy() for part in run["embeddings"].tensors())
     index = run["embeddings"].index()
     assert index["image_id"].tolist() == data[0]["image_id"].tolist()
     assert len(embeddings) == run["prompts"]["prompt"].nunique() + 1 == index["row"].max() + 1

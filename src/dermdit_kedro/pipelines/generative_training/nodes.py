@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from dermdit_kedro.diffusion import SAMPLES
+from dermdit_kedro.diffusion.model_card import describe_data, describe_training
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings, fingerprint_weights
@@ -107,34 +109,39 @@ def train_denoiser(
     latents: Latents,
     text_embeddings: TextEmbeddings,
     manifest: pd.DataFrame,
+    autoencoder_folder: ModelFolder,
     denoiser: DenoiserConfig,
     objective: ObjectiveConfig,
     denoiser_training: TrainingConfig,
+    sampler: SamplerConfig,
     seed: int,
     launch_config: LaunchConfig,
     work_dir: Path,
-) -> tuple[ModelFolder, dict[str, Any]]:
+) -> tuple[ModelFolder, dict[str, Any], ImageFolder]:
     """Train a denoiser to make images from prompts (section 2.2).
 
     Args:
         latents: Cached latents of the train and val images.
         text_embeddings: Encoded prompts of the variant's prompt set.
         manifest: The manifest; its `train` rows train and its `val` rows validate.
+        autoencoder_folder: The autoencoder that made the latents; it decodes what is drawn on the way.
         denoiser: Architecture and size.
         objective: What it learns.
         denoiser_training: How it is trained.
+        sampler: How pictures are drawn on the way; it changes nothing else.
         seed: Seed of the run.
         launch_config: Where it runs.
         work_dir: The folder of all work folders.
 
     Returns:
-        The denoiser's folder, and its history: losses, validation losses, number of parameters.
+        The denoiser's folder; its history: losses, validation losses over all and by tone group, number of
+        parameters; and sheets of pictures drawn during training, of the same prompts and noise, a row a tone group.
 
     Raises:
         UserError: If a training image has no prompt.
     """
     rows = latents.index().rename(columns={"row": "latent_row"})
-    rows = rows.merge(manifest[["image_id", "split"]], on="image_id", validate="one_to_one")
+    rows = rows.merge(manifest[["image_id", "split", "tone_group"]], on="image_id", validate="one_to_one")
     text = text_embeddings.index().rename(columns={"row": "text_row"})
     rows = rows.merge(text, on="image_id", how="left", validate="one_to_one")
     if denoiser.conditional and rows["text_row"].isna().any():
@@ -150,45 +157,66 @@ def train_denoiser(
         "dermdit_kedro.diffusion.train",
         config={"denoiser": denoiser, "objective": objective, "training": denoiser_training, "seed": seed},
         inputs={
-            "latents": latents, "text_embeddings": text_embeddings,
-            "examples": rows[["latent_row", "text_row", "split"]],
+            "latents": latents, "text_embeddings": text_embeddings, "autoencoder": autoencoder_folder,
+            "examples": rows[["latent_row", "text_row", "split", "tone_group"]],
         },
+        speed={"sampler": sampler},
     )  # fmt: skip
     launch(job, launch_config)
     folder = job.handle(ModelFolder)
-    return folder, {"num_parameters": folder.num_parameters(), **_curve(job.metrics())}
+    history = {"num_parameters": folder.num_parameters(), **_curve(job.metrics())}
+    return folder, history, ImageFolder(job.folder / SAMPLES, job.key)
 
 
 def export_generator(
     denoiser_folder: ModelFolder,
     autoencoder_folder: ModelFolder,
     text_encoder_folder: ModelFolder,
+    manifest: pd.DataFrame,
+    prompts: pd.DataFrame,
+    training_history: dict[str, Any],
+    autoencoder_report: dict[str, Any],
+    image_size: int,
     denoiser: DenoiserConfig,
     objective: ObjectiveConfig,
     sampler: SamplerConfig,
     launch_config: LaunchConfig,
     work_dir: Path,
+    variant: str,
 ) -> ModelFolder:
-    """Put everything that sampling needs into one folder.
+    """Put everything that sampling needs into one folder, with a model card.
 
     Args:
         denoiser_folder: The trained denoiser.
         autoencoder_folder: The autoencoder.
         text_encoder_folder: The text encoder and its tokenizer.
+        manifest: The manifest, for the card.
+        prompts: The variant's prompts, for the card.
+        training_history: The denoiser's, for the card.
+        autoencoder_report: Its errors, for the card.
+        image_size: Side of the images.
         denoiser: Architecture of the denoiser.
         objective: What it learned; fixes the scheduler's noise schedule.
         sampler: The scheduler by name.
         launch_config: On which device it runs.
         work_dir: The folder of all work folders.
+        variant: Name of the generator.
 
     Returns:
         A folder for `DermDiTPipeline.from_pretrained`.
+
+    Raises:
+        UserError: If the text encoder is not one of the width the denoiser learned from.
     """
     job = create_job(
         work_dir,
         "export_generator",
         "dermdit_kedro.diffusion.export",
-        config={"denoiser": denoiser, "objective": objective, "sampler": sampler},
+        config={
+            "denoiser": denoiser, "objective": objective, "sampler": sampler,
+            "card": {"name": variant, "image_size": image_size} | describe_data(manifest, prompts)
+            | describe_training(training_history, autoencoder_report),
+        },
         inputs={
             "denoiser": denoiser_folder, "autoencoder": autoencoder_folder, "text_encoder": text_encoder_folder
         },
@@ -200,11 +228,17 @@ def export_generator(
 def _curve(metrics: list[dict[str, float]]) -> dict[str, Any]:
     """Turn the lines of `metrics.jsonl` into the curves of a report."""
     lines = [line for line in metrics if "loss" in line]
-    validation = [line for line in metrics if "validation_loss" in line]
+    validation = [
+        {"step": int(line["step"])}
+        | {key.removeprefix("validation_"): value for key, value in line.items() if key.startswith("validation_loss")}
+        for line in metrics
+        if "validation_loss" in line
+    ]
     return {
         "steps": [int(line["step"]) for line in lines],
         "loss": [line["loss"] for line in lines],
-        "validation": [{"step": int(line["step"]), "loss": line["validation_loss"]} for line in validation],
+        "validation": validation,
+        "best_step": min(validation, key=lambda line: line["loss"])["step"] if validation else None,
         "first_loss": lines[0]["loss"] if lines else None,
         "last_loss": lines[-1]["loss"] if lines else None,
     }

@@ -10,7 +10,7 @@ from dermdit_kedro.pipelines.generative_training.nodes import (
     train_autoencoder,
     train_denoiser,
 )
-from dermdit_kedro.pipelines.variants import Variant
+from dermdit_kedro.pipelines.variants import Variant, bind
 
 
 def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
@@ -64,23 +64,30 @@ def _variant(variant: Variant) -> Pipeline:
                     "latents": "latents",
                     "text_embeddings": f"{variant.text_embeddings}.text_embeddings",
                     "manifest": "manifest",
+                    "autoencoder_folder": "autoencoder",
                     "denoiser": f"params:{name}.denoiser",
                     "objective": "params:objective",
                     "denoiser_training": "params:denoiser_training",
+                    "sampler": "params:sampler",
                     "seed": "params:seed",
                     "launch_config": "params:launch",
                     "work_dir": "work_dir",
                 },
-                [f"{name}.denoiser", f"{name}.training_history"],
+                [f"{name}.denoiser", f"{name}.training_history", f"{name}.training_samples"],
                 name="train_denoiser",
                 namespace=name,
             ),
             Node(
-                export_generator,
+                bind(export_generator, variant=name),
                 {
                     "denoiser_folder": f"{name}.denoiser",
                     "autoencoder_folder": "autoencoder",
                     "text_encoder_folder": "text_encoder",
+                    "manifest": "manifest",
+                    "prompts": f"{variant.text_embeddings}.prompts",
+                    "training_history": f"{name}.training_history",
+                    "autoencoder_report": "autoencoder_report",
+                    "image_size": "params:image_size",
                     "denoiser": f"params:{name}.denoiser",
                     "objective": "params:objective",
                     "sampler": "params:sampler",
