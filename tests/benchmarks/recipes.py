@@ -60,7 +60,7 @@ def read_recipe(parameters: Mapping[str, Any], name: str) -> Recipe:
     if objective.prediction_type == "flow":
         samplers = [("flow_heun", 10)]
     else:
-        samplers = [("ddim", 50)] + ([("ddpm", 250)] if name == "prior" else [])
+        samplers = [("ddim", 50), ("ddpm", 250)] if name == "prior" else [("ddim", 50)]
     return Recipe(
         name,
         DenoiserConfig(**{**own["dermdit"]["denoiser"], **changes.get("denoiser", {})}),

@@ -26,7 +26,7 @@ from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.latents import LatentStack, encode
 from dermdit_kedro.diffusion.objective import Objective
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
-from dermdit_kedro.diffusion.train import DenoisingData, denoising_loss
+from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
 from dermdit_kedro.handles import Latents
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.training.checkpoints import load_checkpoint, save_checkpoint
@@ -123,7 +123,7 @@ class Ours:
         (folder / "latents.json").write_text('{"scaling_factor": 1.0}')
         self.latents = LatentStack(Latents(folder, "random numbers"))
         prompts = torch.randn(EXAMPLES, words, TEXT_DIM), (torch.arange(words) < WORDS).expand(EXAMPLES, words)
-        rows = pd.DataFrame({"latent_row": range(EXAMPLES), "text_row": range(EXAMPLES)})
+        rows = pd.DataFrame({"latent_row": range(EXAMPLES), "text_row": range(EXAMPLES), "tone_group": "light"})
         self.data = DenoisingData(self.latents, prompts, rows, torch.device("cpu"))
         config = DenoiserConfig(
             hidden_size=size.width, depth=size.depth, num_heads=size.heads, patch_size=size.patch, adaln=adaln
@@ -146,7 +146,7 @@ class Ours:
         noise, timestep = batch.randn(*self.latents.shape), batch.randn(1)[:, 0]
         prompts = self.data.prompts(batch.indices, dropped)
         self.loading += time.process_time() - start
-        return {"loss": denoising_loss(model, self.objective, z, noise, timestep, prompts)}
+        return {"loss": denoising_losses(model, self.objective, z, noise, timestep, prompts).mean()}
 
     def step(self) -> float:
         return float(self.trainer._step(next(self._steps))["loss"].detach())
@@ -283,8 +283,8 @@ def test_checkpoints(benchmark: BenchmarkFixture, race: Race, measuring: bool, t
     state, steps, read = ours.trainer.state, itertools.count(1), []
     contenders = {
         "step": ours.step,
-        "save": lambda: save_checkpoint(tmp_path / "states", state, next(steps)),
-        "load": lambda: read.append(load_checkpoint(tmp_path / "states", state)),
+        "save": lambda: save_checkpoint(tmp_path / "states", state, next(steps), {}, 2),
+        "load": lambda: read.append(load_checkpoint(tmp_path / "states", state, {})),
     }
     seconds = race(contenders, rounds=5, clock=time.perf_counter)
     say(benchmark, measuring, {**seconds, **{f"{k} in steps": seconds[k] / seconds["step"] for k in ("save", "load")}})

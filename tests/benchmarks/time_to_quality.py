@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ from dermdit_kedro.diffusion.objective import Objective, build_scheduler
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
-from dermdit_kedro.diffusion.train import DenoisingData, denoising_loss
+from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings
 from dermdit_kedro.jobs import Job, create_job
-from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.launching import LaunchConfig, launch, sole_owner
 from dermdit_kedro.metrics.extraction import extract_features
 from dermdit_kedro.metrics.image_quality import frechet_distance
 from dermdit_kedro.metrics.parameters import ExtractorConfig
@@ -117,16 +118,14 @@ def train(project: Project, recipe: Recipe, marks: Sequence[float], seed: int) -
     latents, embeddings = project.inputs["latents"], project.inputs[f"{PROMPTS}.text_embeddings"]
     rows = latents.index().rename(columns={"row": "latent_row"})
     rows = rows.merge(embeddings.index().rename(columns={"row": "text_row"}), on="image_id", validate="one_to_one")
-    rows = rows.merge(project.inputs["manifest"][["image_id", "split"]], on="image_id", validate="one_to_one")
-    examples = rows.loc[rows["split"] == "train", ["latent_row", "text_row"]]
+    rows = rows.merge(project.inputs["manifest"], on="image_id", validate="one_to_one")
+    examples = rows.loc[rows["split"] == "train", ["latent_row", "text_row", "tone_group"]]
     config = {"denoiser": recipe.denoiser, "objective": recipe.objective, "training": recipe.training, "seed": seed}
     inputs = {"latents": latents, "text_embeddings": embeddings, "examples": examples}
     job = create_job(project.work_dir, "time_to_quality.train", "time_to_quality", config=config, inputs=inputs)
     if not all(_folder(job, mark).is_dir() for mark in marks):
-        try:
+        with sole_owner(job), suppress(TimeIsUp):
             _fit(job, recipe, marks, seed, examples)
-        except TimeIsUp:
-            pass
     snapshots = []
     for mark in marks:
         found = json.loads((_folder(job, mark) / "snapshot.json").read_text())
@@ -140,11 +139,11 @@ def _folder(job: Job, mark: float) -> Path:
 
 def _fit(job: Job, recipe: Recipe, marks: Sequence[float], seed: int, examples: pd.DataFrame) -> None:
     latents, objective = LatentStack(job.input("latents", Latents)), Objective(recipe.objective)
-    embeddings, mask = (torch.from_numpy(part) for part in job.input("text_embeddings", TextEmbeddings).arrays())
-    data = DenoisingData(latents, (embeddings, mask), examples, torch.device("cpu"))
+    prompts = job.input("text_embeddings", TextEmbeddings).tensors()
+    data = DenoisingData(latents, prompts, examples, torch.device("cpu"))
     torch.manual_seed(stable_seed(seed, "denoiser"))
-    channels, height, _ = latents.shape
-    model = build_denoiser(recipe.denoiser, height, channels, embeddings.shape[-1])
+    channels, side, _ = latents.shape
+    model = build_denoiser(recipe.denoiser, side, channels, prompts[0].shape[-1], recipe.objective.learn_sigma)
     passed = {int(line["step"]): line["validation_minutes"] for line in job.metrics() if "validation_minutes" in line}
     minutes, since, step = 0.0, None, 0
 
@@ -157,7 +156,8 @@ def _fit(job: Job, recipe: Recipe, marks: Sequence[float], seed: int, examples: 
         z = latents.sample(data.latent_rows[batch.indices], mirrored, batch.randn(*latents.shape))
         dropped = batch.rand(1)[:, 0] < recipe.objective.prompt_dropout
         noise, timestep = batch.randn(*latents.shape), batch.randn(1)[:, 0]
-        return {"loss": denoising_loss(model, objective, z, noise, timestep, data.prompts(batch.indices, dropped))}
+        losses = denoising_losses(model, objective, z, noise, timestep, data.prompts(batch.indices, dropped))
+        return {"loss": losses.mean()}
 
     def look(model: Any) -> dict[str, float]:
         nonlocal minutes, since
@@ -192,8 +192,7 @@ def sample(
         )
         with atomic_folder(folder) as aside:
             pipeline.save_pretrained(aside)
-    generator = ModelFolder(folder, f"{snapshot.key}/{sampler.scheduler}")
-    inputs = {"generator": generator, "autoencoder": project.inputs["autoencoder"], "plan": plan}
+    inputs = {"generator": ModelFolder(folder, f"{snapshot.key}/{sampler.scheduler}"), "plan": plan}
     job = create_job(
         project.work_dir, "time_to_quality.sample", "dermdit_kedro.diffusion.sample", config={"sampler": sampler},
         inputs=inputs,
