@@ -1,4 +1,4 @@
-.PHONY: install lint test slow bench smoke viz lock
+.PHONY: install lint test slow bench time-to-quality smoke viz lock
 
 install:  ## the environment and the commit hooks
 	uv sync
@@ -17,8 +17,11 @@ test:  ## the suite, offline
 slow:  ## the tests that take minutes
 	uv run pytest -m slow
 
-bench:  ## what the project's own work costs, beside bare loops
-	uv run pytest tests/benchmarks --benchmark-enable --benchmark-only
+bench:  ## what the project's own work costs, beside bare loops and other recipes
+	uv run pytest tests/benchmarks --benchmark-enable --benchmark-only -s
+
+time-to-quality:  ## the recipe of conf/ham10000 against the prior one, over minutes of training (hours)
+	uv run python tests/benchmarks/time_to_quality.py
 
 smoke:  ## the whole graph in miniature
 	uv run kedro run --env test

@@ -51,11 +51,10 @@ def bare_measure(path: Path) -> float:
     return measure_skin_tone(np.asarray(image), CONFIG.skin_tone).ita_degrees
 
 
-def bare_loop(function: Callable[[Path], Any], paths: list[Path]) -> None:
+def bare_loop(function: Callable[[Path], Any], paths: list[Path]) -> list[Any]:
     """Work through the images on all cores, as one would by hand; forked, so that it starts at once."""
     with multiprocessing.get_context("fork").Pool(count_workers(0)) as pool:
-        for _ in pool.imap(function, paths, chunksize=16):
-            pass
+        return list(pool.imap(function, paths, chunksize=16))
 
 
 @pytest.fixture(scope="module")
@@ -99,48 +98,56 @@ def with_hashes(source: Any, records: pd.DataFrame) -> pd.DataFrame:
     return records.assign(sha256=[hashlib.sha256(path.read_bytes()).hexdigest() for path in paths_of(source, records)])
 
 
-def measure(benchmark: BenchmarkFixture, function: Callable[[Path], None], folders: Iterator[Path]) -> None:
+def measure(benchmark: BenchmarkFixture, function: Callable[[Path], Any], folders: Iterator[Path]) -> Any:
+    """Measure a function of a new folder; return what its last round returned."""
+
     def setup() -> tuple[tuple[Path], dict[str, Any]]:
         folder = next(folders)
         folder.mkdir()
         return (folder,), {}
 
-    benchmark.pedantic(function, setup=setup, rounds=ROUNDS)
+    return benchmark.pedantic(function, setup=setup, rounds=ROUNDS)
 
 
 @pytest.mark.benchmark(group="inspect")
 def test_inspect_bare(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    measure(benchmark, lambda _: bare_loop(bare_hash, paths_of(source, records)), folders)
+    found = measure(benchmark, lambda _: bare_loop(bare_hash, paths_of(source, records)), folders)
+    assert len(found) == len(records)
 
 
 @pytest.mark.benchmark(group="inspect")
 def test_inspect_images(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    measure(benchmark, lambda work: nodes.inspect_images({"images": source}, records, CONFIG, work), folders)
+    run = partial(nodes.inspect_images, {"images": source}, records, CONFIG)
+    inspected, quarantine = measure(benchmark, run, folders)
+    assert len(inspected) + len(quarantine) == len(records)
 
 
 @pytest.mark.benchmark(group="prepare")
 def test_prepare_bare(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    paths = paths_of(source, records)
-    measure(benchmark, lambda folder: bare_loop(partial(bare_prepare, folder), paths), folders)
+    paths, made = paths_of(source, records), []
+    measure(benchmark, lambda folder: made.append(folder) or bare_loop(partial(bare_prepare, folder), paths), folders)
+    assert len(list(made[-1].glob("*.png"))) == len(records)
 
 
 @pytest.mark.benchmark(group="prepare")
 def test_prepare_images(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
     manifest = with_hashes(source, records)
     run = partial(nodes.prepare_images, {"images": source}, manifest, CONFIG, SIZE)
-    measure(benchmark, run, folders)
+    prepared = measure(benchmark, run, folders)
+    assert len(prepared.index()) == len(records)
 
 
 @pytest.mark.benchmark(group="measure")
 def test_measure_by_threads(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
-    def run(_: Path) -> None:
+    def run(_: Path) -> list[float]:
         with ThreadPoolExecutor(count_workers(0)) as pool:
-            list(pool.map(bare_measure, paths_of(source, records)))
+            return list(pool.map(bare_measure, paths_of(source, records)))
 
-    measure(benchmark, run, folders)
+    assert len(measure(benchmark, run, folders)) == len(records)
 
 
 @pytest.mark.benchmark(group="measure")
 def test_measure_skin_tone(benchmark: BenchmarkFixture, source: Source, records: pd.DataFrame, folders: Any) -> None:
     images = with_hashes(source, records)
-    measure(benchmark, lambda work: nodes.measure_skin_tone({"images": source}, images, CONFIG, work), folders)
+    run = partial(nodes.measure_skin_tone, {"images": source}, images, CONFIG)
+    assert len(measure(benchmark, run, folders)) == len(records)

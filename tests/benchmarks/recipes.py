@@ -1,0 +1,70 @@
+"""Ways to train a denoiser that `time_to_quality` compares: what each changes of the environment's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.training.parameters import TrainingConfig
+
+LOOK_EVERY = 5
+"""Steps between two looks at the clock."""
+
+# What a recipe changes of the environment's own, which is `chosen`.
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "chosen": {},
+    "prior": {
+        "denoiser": {"conditioning": "pooled", "adaln": False},
+        "objective": {"prediction_type": "epsilon", "beta_schedule": "linear", "prompt_dropout": 0.0},
+        "training": {
+            "batch_size": 16, "learning_rate": 1e-4, "lr_warmup_steps": 0, "ema_decay": 0.9999, "max_grad_norm": 1e9
+        },
+    },
+    "epsilon": {"objective": {"prediction_type": "epsilon"}},
+    "epsilon_min_snr": {"objective": {"prediction_type": "epsilon", "min_snr_gamma": 5.0}},
+    "v_prediction": {"objective": {"prediction_type": "v_prediction"}},
+    "no_adaln": {"denoiser": {"adaln": False}},
+    "pooled": {"denoiser": {"conditioning": "pooled"}},
+    "width_192_depth_6": {"denoiser": {"hidden_size": 192, "depth": 6}},
+    "width_256_depth_4": {"denoiser": {"hidden_size": 256, "depth": 4}},
+    "width_384_depth_8": {"denoiser": {"hidden_size": 384, "depth": 8, "num_heads": 6}},
+    "learning_rate_5e-4": {"training": {"learning_rate": 5e-4}},
+    "learning_rate_2e-3": {"training": {"learning_rate": 2e-3}},
+    "ema_0.9": {"training": {"ema_decay": 0.9}},
+    "ema_0.999": {"training": {"ema_decay": 0.999}},
+    "batch_16": {"training": {"batch_size": 16}},
+    "batch_32": {"training": {"batch_size": 32}},
+    "batch_128": {"training": {"batch_size": 128}},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to train a denoiser, and the samplers it is drawn with: the first at all times, all at the last."""
+
+    name: str
+    denoiser: DenoiserConfig
+    objective: ObjectiveConfig
+    training: TrainingConfig
+    samplers: tuple[SamplerConfig, ...]
+
+
+def read_recipe(parameters: Mapping[str, Any], name: str) -> Recipe:
+    """Build a recipe: the environment's own with its changes, at a constant learning rate for as long as it takes."""
+    own, changes = parameters, RECIPES[name]
+    endless = {
+        "max_train_steps": 10**7, "lr_scheduler": "constant", "log_steps": LOOK_EVERY, "validation_steps": LOOK_EVERY,
+        "checkpointing_steps": 10 * LOOK_EVERY,
+    }  # fmt: skip
+    objective = ObjectiveConfig(**{**own["objective"], **changes.get("objective", {})})
+    if objective.prediction_type == "flow":
+        samplers = [("flow_heun", 10)]
+    else:
+        samplers = [("ddim", 50), ("ddpm", 250)] if name == "prior" else [("ddim", 50)]
+    return Recipe(
+        name,
+        DenoiserConfig(**{**own["dermdit"]["denoiser"], **changes.get("denoiser", {})}),
+        objective,
+        TrainingConfig(**{**own["denoiser_training"], **endless, **changes.get("training", {})}),
+        tuple(SamplerConfig(scheduler=s, num_inference_steps=n, guidance_scale=1.0) for s, n in samplers),  # type: ignore[arg-type]
+    )

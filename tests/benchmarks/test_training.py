@@ -1,0 +1,317 @@
+"""What a training step costs beside others' steps, and what caching, checkpoints and loading cost beside a step.
+
+`uv run pytest tests/benchmarks/test_training.py --benchmark-enable -s` prints medians of CPU seconds of one thread, of
+rounds in which all contenders take turns. The suite runs one round at toy size and holds what came out to be whole.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers import AutoencoderKL, PixArtTransformer2DModel
+from pytest_benchmark.fixture import BenchmarkFixture
+from tests.benchmarks.prior_recipe import PooledDiT, PriorRecipe
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from dermdit_kedro.diffusion.denoisers import build_denoiser
+from dermdit_kedro.diffusion.latents import LatentStack, encode
+from dermdit_kedro.diffusion.objective import Objective
+from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
+from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
+from dermdit_kedro.handles import Latents
+from dermdit_kedro.jobs import create_job
+from dermdit_kedro.training.checkpoints import load_checkpoint, save_checkpoint
+from dermdit_kedro.training.engine import Trainer
+from dermdit_kedro.training.parameters import TrainingConfig
+
+TEXT_DIM = 512
+EXAMPLES = 256
+EPOCHS = 10
+"""Over which the cost of caching is spread."""
+FASTEST = "bf16" if {"avx512_bf16", "amx_bf16"} & {k for k, v in torch.cpu.get_capabilities().items() if v} else "no"
+"""bf16 where the CPU computes in it; where it only emulates it, float32."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a denoiser is, and what it is given."""
+
+    width: int
+    depth: int
+    heads: int
+    latent: int
+    channels: int
+    patch: int
+    batch: int
+    text: int
+
+
+S4 = Size(width=384, depth=12, heads=6, latent=32, channels=4, patch=4, batch=16, text=77)
+BASE = Size(width=192, depth=6, heads=4, latent=8, channels=8, patch=2, batch=64, text=20)
+TOY = Size(width=32, depth=2, heads=2, latent=8, channels=4, patch=4, batch=4, text=9)
+WORDS = 20
+"""Tokens of the longest prompt; those beyond are padding."""
+
+
+@pytest.fixture
+def measuring(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("benchmark_enable"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+Race = Callable[..., dict[str, float]]
+
+
+@pytest.fixture
+def race(benchmark: BenchmarkFixture) -> Race:
+    """Let contenders take turns; return the median seconds of each, of CPU time unless another clock is given."""
+
+    def run(
+        contenders: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+    ) -> dict[str, float]:
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+
+        def one_round() -> None:
+            for name, contender in contenders.items():
+                start = clock()
+                contender()
+                seconds[name].append(clock() - start)
+
+        benchmark.pedantic(one_round, rounds=rounds)
+        return {name: median(values) for name, values in seconds.items()}
+
+    return run
+
+
+def say(benchmark: BenchmarkFixture, measuring: bool, figures: Mapping[str, float]) -> None:
+    benchmark.extra_info.update(figures)
+    if measuring:
+        print("", *(f"{name:55} {value:8.3g}" for name, value in figures.items()), sep="\n")  # noqa: T201
+
+
+class Ours:
+    """The project's own trainer on cached latents of random numbers.
+
+    Args:
+        folder: A fresh folder.
+        size: Of the denoiser and what it is given.
+        words: Tokens of a prompt that are kept, all of them real or, beyond `WORDS`, padding.
+        adaln: Whether blocks are modulated.
+    """
+
+    def __init__(self, folder: Path, size: Size, words: int, adaln: bool = False) -> None:
+        rng = np.random.default_rng(0)
+        moments = rng.standard_normal((EXAMPLES, 2, 2, size.channels, size.latent, size.latent), dtype="float32")
+        folder.mkdir()
+        np.save(folder / "moments.npy", moments.astype("float16"))
+        (folder / "latents.json").write_text('{"scaling_factor": 1.0}')
+        self.latents = LatentStack(Latents(folder, "random numbers"))
+        prompts = torch.randn(EXAMPLES, words, TEXT_DIM), (torch.arange(words) < WORDS).expand(EXAMPLES, words)
+        rows = pd.DataFrame({"latent_row": range(EXAMPLES), "text_row": range(EXAMPLES), "tone_group": "light"})
+        self.data = DenoisingData(self.latents, prompts, rows, torch.device("cpu"))
+        config = DenoiserConfig(
+            hidden_size=size.width, depth=size.depth, num_heads=size.heads, patch_size=size.patch, adaln=adaln
+        )
+        model = build_denoiser(config, size.latent, size.channels, TEXT_DIM)
+        training = TrainingConfig(
+            max_train_steps=10**6, batch_size=size.batch, learning_rate=1e-4, ema_decay=0.99, mixed_precision=FASTEST
+        )
+        job = create_job(folder / "work", "train", "none", config={"training": training})
+        self.objective, self.size, self.loading = Objective(ObjectiveConfig(prediction_type="epsilon")), size, 0.0
+        self.trainer = Trainer(job, model, self._loss, EXAMPLES, training, 0, "train")
+        self._steps = itertools.count()
+
+    def _loss(self, model: Any, batch: Any) -> dict[str, torch.Tensor]:
+        """Draw as `diffusion.train` does; what that takes is counted."""
+        start = time.process_time()
+        mirrored = batch.rand(1)[:, 0] < 0.5
+        z = self.latents.sample(self.data.latent_rows[batch.indices], mirrored, batch.randn(*self.latents.shape))
+        dropped = batch.rand(1)[:, 0] < 0.1
+        noise, timestep = batch.randn(*self.latents.shape), batch.randn(1)[:, 0]
+        prompts = self.data.prompts(batch.indices, dropped)
+        self.loading += time.process_time() - start
+        return {"loss": denoising_losses(model, self.objective, z, noise, timestep, prompts).mean()}
+
+    def step(self) -> float:
+        return float(self.trainer._step(next(self._steps))["loss"].detach())
+
+
+class Plain:
+    """A model in the bare loop: forward, backward, clip, fused AdamW, moving average, in the fastest dtype."""
+
+    def __init__(self, model: Any, predict: Callable[[Any], torch.Tensor], target: torch.Tensor) -> None:
+        self.model, self.predict, self.target = model, predict, target
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.weights, lr=1e-4, fused=True)
+        self.average = [weight.detach().clone() for weight in self.weights]
+
+    def step(self) -> float:
+        with torch.autocast("cpu", torch.bfloat16) if FASTEST == "bf16" else nullcontext():
+            loss = torch.nn.functional.mse_loss(self.predict(self.model).float(), self.target)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 0.01)
+        return float(loss.detach())
+
+
+def pixart(size: Size, words: int) -> Plain:
+    """PixArt-alpha's transformer of diffusers at the same width, depth and tokens."""
+    model = PixArtTransformer2DModel(
+        num_attention_heads=size.heads, attention_head_dim=size.width // size.heads, num_layers=size.depth,
+        cross_attention_dim=size.width, in_channels=size.channels, out_channels=size.channels, sample_size=size.latent,
+        patch_size=size.patch, caption_channels=TEXT_DIM, use_additional_conditions=False,
+    )  # fmt: skip
+    noisy, noise = torch.randn(2, size.batch, size.channels, size.latent, size.latent)
+    timestep, text = torch.randint(0, 1000, (size.batch,)), torch.randn(size.batch, words, TEXT_DIM)
+    mask = (torch.arange(words) < WORDS).expand(size.batch, words).long()
+
+    def predict(model: Any) -> torch.Tensor:
+        out = model(
+            noisy, encoder_hidden_states=text, timestep=timestep, encoder_attention_mask=mask, return_dict=False,
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+        )  # fmt: skip
+        return out[0]
+
+    return Plain(model, predict, noise)
+
+
+def prior(size: Size) -> PriorRecipe:
+    return PriorRecipe(PooledDiT(size.latent, size.channels, size.patch, size.width, size.depth, size.heads, TEXT_DIM))
+
+
+def kept(values: list[float], step: Callable[[], float]) -> Callable[[], None]:
+    """Have a step keep its loss."""
+    return lambda: values.append(step())
+
+
+@pytest.mark.benchmark(group="training step")
+def test_training_step(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path) -> None:
+    size = S4 if measuring else TOY
+    words = min(WORDS, size.text)
+    recipe = prior(size)
+    clean, text = (
+        torch.randn(size.batch, size.channels, size.latent, size.latent),
+        torch.randn(size.batch, size.text, TEXT_DIM),
+    )
+    contenders = {
+        "ours": Ours(tmp_path / "a", size, words).step,
+        "ours, padded text": Ours(tmp_path / "b", size, size.text).step,
+        "PixArt": pixart(size, words).step,
+        "PixArt, padded text": pixart(size, size.text).step,
+        "prior recipe": lambda: recipe.step(clean, text),
+    }
+    losses: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds = race({name: kept(losses[name], step) for name, step in contenders.items()}, rounds=9)
+    mine = seconds["ours"]
+    say(benchmark, measuring, {**seconds, **{f"{k} / ours": v / mine for k, v in seconds.items() if k != "ours"}})
+    assert np.isfinite([loss for part in losses.values() for loss in part]).all()
+    assert all(len(part) == len(losses["ours"]) for part in losses.values())
+
+
+@pytest.mark.benchmark(group="training step")
+def test_step_from_images(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path) -> None:
+    """The prior recipe encodes images and prompts anew in each step; here they are encoded once, images twice."""
+    size = S4 if measuring else TOY
+    channels = (128, 256, 512, 512) if measuring else (32, 32)
+    vae = AutoencoderKL(
+        block_out_channels=channels, layers_per_block=2 if measuring else 1, latent_channels=size.channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels), up_block_types=("UpDecoderBlock2D",) * len(channels),
+    ).eval()  # fmt: skip
+    clip = CLIPTextModel(CLIPTextConfig() if measuring else CLIPTextConfig(num_hidden_layers=1)).eval()
+    images = torch.randint(0, 256, (size.batch, 3, *[size.latent * 2 ** (len(channels) - 1)] * 2), dtype=torch.uint8)
+    ids = torch.randint(0, 49408, (size.batch, size.text))
+    recipe, ours, made = prior(size), Ours(tmp_path / "a", size, min(WORDS, size.text)), {}
+
+    @torch.no_grad()
+    def encode_text() -> torch.Tensor:
+        return clip(input_ids=ids).last_hidden_state
+
+    def prior_step() -> None:
+        with torch.no_grad():
+            latents = vae.encode(images.float() / 127.5 - 1).latent_dist.sample() * vae.config.scaling_factor
+        made["loss"] = recipe.step(latents, encode_text())
+
+    def cache() -> None:
+        made["moments"], made["text"] = encode(vae, images), encode_text()
+
+    seconds = race({"prior recipe": prior_step, "ours": ours.step, "caching of a batch": cache}, rounds=2)
+    whole = seconds["ours"] + seconds["caching of a batch"] / EPOCHS
+    say(benchmark, measuring, {**seconds, "ours with caching": whole, "ratio": seconds["prior recipe"] / whole})
+    assert np.isfinite(made["loss"])
+    assert made["moments"].shape == (size.batch, 2, 2, size.channels, size.latent, size.latent)
+    assert made["text"].shape == (size.batch, size.text, TEXT_DIM)
+
+
+@pytest.mark.benchmark(group="loading")
+@pytest.mark.parametrize("name", ["S4", "base"])
+def test_loading(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path, name: str) -> None:
+    """The share of a step that goes into drawing its batch."""
+    size = ({"S4": S4, "base": BASE}[name]) if measuring else TOY
+    ours = Ours(tmp_path / "a", size, min(WORDS, size.text), adaln=name == "base")
+    losses: list[float] = []
+    seconds = race({"step": kept(losses, ours.step)}, rounds=9)
+    share = ours.loading / len(losses) / seconds["step"]
+    say(benchmark, measuring, {**seconds, f"share of loading, {name}": share})
+    assert np.isfinite(losses).all()
+    assert 0 < share < 1
+
+
+@pytest.mark.benchmark(group="checkpoints")
+def test_checkpoints(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path) -> None:
+    """Saving and loading a state, in steps; by the wall's clock, for the disk is waited for."""
+    size = S4 if measuring else TOY
+    ours = Ours(tmp_path / "a", size, min(WORDS, size.text))
+    ours.step()
+    state, steps, read = ours.trainer.state, itertools.count(1), []
+    contenders = {
+        "step": ours.step,
+        "save": lambda: save_checkpoint(tmp_path / "states", state, next(steps), {}, 2),
+        "load": lambda: read.append(load_checkpoint(tmp_path / "states", state, {})),
+    }
+    seconds = race(contenders, rounds=5, clock=time.perf_counter)
+    say(benchmark, measuring, {**seconds, **{f"{k} in steps": seconds[k] / seconds["step"] for k in ("save", "load")}})
+    assert read == list(range(1, len(read) + 1))
+
+
+@pytest.mark.benchmark(group="caching")
+def test_caching(benchmark: BenchmarkFixture, race: Race, measuring: bool) -> None:
+    """Images a second through the encoder of `ham10000`, each as it is and mirrored."""
+    from dermdit_kedro.diffusion.autoencoder import build_autoencoder
+    from dermdit_kedro.diffusion.parameters import AutoencoderConfig
+
+    config = AutoencoderConfig(block_out_channels=(16, 32, 64), latent_channels=4)
+    autoencoder, made = build_autoencoder(config, 64).eval(), []
+    images = torch.randint(0, 256, (64 if measuring else 2, 3, 64, 64), dtype=torch.uint8)
+    seconds = race({"cache": lambda: made.append(encode(autoencoder, images))}, rounds=5)
+    say(benchmark, measuring, {"images a second": len(images) / seconds["cache"]})
+    assert made[0].shape == (len(images), 2, 2, 4, 16, 16)
+    assert made[0].isfinite().all()
+
+
+def test_the_bound_of_the_prior_recipe_is_zero_for_the_exact_posterior_and_above_it_for_others() -> None:
+    recipe = prior(TOY)
+    clean, noise = torch.randn(2, 50, TOY.channels, TOY.latent, TOY.latent)
+    t = torch.randint(1, 1000, (50,))
+    noisy = recipe.schedule.add_noise(clean, noise, t)
+    exact = torch.full_like(clean, -1)  # the lower bound of the variance is the posterior's
+    assert abs(float(recipe.bound(clean, noisy, t, noise, exact))) < 1e-4
+    assert float(recipe.bound(clean, noisy, t, noise, exact + 1)) > 1e-6
+    assert float(recipe.bound(clean, noisy, t, noise + 0.1, exact)) > 1e-6
