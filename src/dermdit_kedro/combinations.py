@@ -47,7 +47,7 @@ def _sizes(parameters: Config) -> Iterator[str]:
     uneven = [count for count in channels if count % 8]
     if uneven:
         yield f"autoencoder.block_out_channels = {list(channels)}: each must be a multiple of 8, for its group norms"
-    factor = 2 ** (len(channels) - 1)
+    factor = _at(parameters, "autoencoder.pixel_shuffle", 1) * 2 ** (len(channels) - 1)
     if size % factor:
         yield (
             f"image_size = {size}: must be a multiple of {factor}, by which an autoencoder of {len(channels)} "

@@ -1,31 +1,36 @@
 """The autoencoder between images and latents: z = E(x), x = D(z) (section 2.2).
 
-Run as a child: trains a small `AutoencoderKL`, or adopts a given one, measures its scaling factor on
-training images and its reconstruction error on held-out ones.
+Run as a child: trains a small `AutoencoderKL`, or adopts a given one and perhaps trains it further, finds its
+scaling factor, and measures what it loses on held-out images.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+from dermdit_kedro.diffusion.adversarial import PatchDiscriminator, adversarial_losses
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig
 from dermdit_kedro.diffusion.patch_autoencoder import PatchAutoencoderKL, load_autoencoder, opponent_colours
+from dermdit_kedro.diffusion.perceptual import PerceptualDistance
+from dermdit_kedro.diffusion.reconstruction import (
+    measure_reconstruction,
+    reconstruction_psnr,
+)
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.jobs import Job
-from dermdit_kedro.progress import Progress
 from dermdit_kedro.seeds import stable_seed
-from dermdit_kedro.training.engine import fit
+from dermdit_kedro.training.engine import Loss, fit
 from dermdit_kedro.training.parameters import TrainingConfig
 from dermdit_kedro.training.streams import Batch
 
 MEASURED_IMAGES = 512
 """How many training images the scaling factor is measured on."""
+ADVERSARIAL_FROM = 0.5
+"""Share of the steps after which the decoder hears the discriminator, which learns from the first."""
 
 
 def build_autoencoder(config: AutoencoderConfig, image_size: int) -> PatchAutoencoderKL:
@@ -36,24 +41,25 @@ def build_autoencoder(config: AutoencoderConfig, image_size: int) -> PatchAutoen
         image_size: Side of the square images.
 
     Returns:
-        An autoencoder whose latents are 2**(levels - 1) times smaller than the image.
+        An autoencoder whose latents are pixel_shuffle 2**(levels - 1) times smaller than the image.
 
     Raises:
-        ValueError: If the image cannot be halved that often.
+        ValueError: If the image cannot be shrunk so.
     """
-    factor = 2 ** (len(config.block_out_channels) - 1)
+    factor = config.pixel_shuffle * 2 ** (len(config.block_out_channels) - 1)
     if image_size % factor:
         raise ValueError(f"image_size must be a multiple of {factor} for this autoencoder. Got {image_size}")
     return PatchAutoencoderKL(
         block_out_channels=config.block_out_channels,
         layers_per_block=config.layers_per_block,
         latent_channels=config.latent_channels,
+        pixel_shuffle=config.pixel_shuffle,
         sample_size=image_size,
     )
 
 
 def adopt_autoencoder(config: AutoencoderConfig) -> Any:
-    """Load a given `AutoencoderKL` from a folder or the hub.
+    """Load a given `AutoencoderKL` or `AutoencoderTiny` from a folder or the hub.
 
     Args:
         config: Names it in `pretrained` and `revision`.
@@ -69,16 +75,17 @@ def adopt_autoencoder(config: AutoencoderConfig) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(
             f"the autoencoder {config.pretrained!r} could not be loaded ({error}). Set autoencoder.pretrained to a "
-            "folder with a diffusers AutoencoderKL, or to null to train one"
+            "folder with a diffusers AutoencoderKL or AutoencoderTiny, or to null to train one"
         ) from error
 
 
 class _Reconstruction(nn.Module):
     """Reconstruct from a disturbed code; returns (reconstruction, KL per latent element)."""
 
-    def __init__(self, autoencoder: Any) -> None:
+    def __init__(self, autoencoder: Any, config: AutoencoderConfig) -> None:
         super().__init__()
         self.autoencoder = autoencoder
+        self.discriminator = PatchDiscriminator() if config.adversarial_weight else None
 
     def forward(self, images: Tensor, noise: Tensor, latent_noise: Tensor) -> tuple[Tensor, Tensor]:
         """Encode, sample with the given noise, its standard deviation widened by `latent_noise` (b,), and decode."""
@@ -89,52 +96,58 @@ class _Reconstruction(nn.Module):
         return reconstruction, kl
 
 
-@torch.no_grad()
-def reconstruction_psnr(autoencoder: Any, images: Tensor) -> Tensor:
-    """Measure the peak signal-to-noise ratio of reconstructions, image by image.
-
-    Args:
-        autoencoder: Encoder and decoder; the posterior mean is decoded.
-        images: uint8 (n, 3, h, w).
-
-    Returns:
-        PSNR in dB, float (n,), on the 8-bit range: 10 log10(255^2 / MSE).
-    """
-    pixels = to_float(images).to(autoencoder.device)
-    reconstruction = autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample
-    error = ((reconstruction.clamp(-1, 1) - pixels) * 127.5).square().flatten(1).mean(1)
-    return (10 * torch.log10(255.0**2 / error.clamp_min(1e-10))).cpu()
-
-
-def _train(job: Job, config: AutoencoderConfig, train: ImageStack, held_out: ImageStack) -> Any:
-    training, seed = job.config("training", TrainingConfig), job.config("seed", int)
-    torch.manual_seed(stable_seed(seed, "autoencoder"))
-    size = int(train[[0]].shape[-1])
-    autoencoder = build_autoencoder(config, size)
-    some = torch.linspace(0, len(train) - 1, min(len(train), MEASURED_IMAGES)).long()
-    autoencoder.fit_patches(to_float(train[some]), config.chroma_weight)
-    model = _Reconstruction(autoencoder)
+def _build_loss(
+    config: AutoencoderConfig, train: ImageStack, latent_shape: torch.Size, scale: float, steps: int
+) -> Loss:
+    """Return the loss of a `_Reconstruction` whose latents have `latent_shape` and a standard deviation of `scale`."""
     colours = opponent_colours(config.chroma_weight)
-    latent = (config.latent_channels, *([size // 2 ** (len(config.block_out_channels) - 1)] * 2))
+    perceptual = PerceptualDistance() if config.perceptual_weight else None
 
     def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
         images = to_float(train[batch.indices]).to(batch.device)
         mirrored = (batch.rand(1) < 0.5).view(-1, 1, 1, 1)
         images = torch.where(mirrored, images.flip(-1), images)
-        reconstruction, kl = model(images, batch.randn(*latent), config.latent_noise * batch.rand(1)[:, 0])
+        latent_noise = scale * config.latent_noise * batch.rand(1)[:, 0]
+        reconstruction, kl = model(images, batch.randn(*latent_shape), latent_noise)
         error = torch.einsum("kc,nchw->nkhw", colours.to(images.device), reconstruction - images)
-        l1, mse = error.abs().mean(), error.square().mean()
-        return {"loss": l1 + mse + config.kl_weight * kl, "l1": l1.detach(), "mse": mse.detach(), "kl": kl.detach()}
+        parts = {"l1": error.abs().mean(), "mse": error.square().mean(), "kl": kl}
+        total = parts["l1"] + parts["mse"] + config.kl_weight * kl
+        if perceptual is not None:
+            parts["perceptual"] = perceptual.to(images.device)(reconstruction, images)
+            total = total + config.perceptual_weight * parts["perceptual"]
+        if model.discriminator is not None:
+            parts |= adversarial_losses(model.discriminator, reconstruction, images)._asdict()
+            weight = config.adversarial_weight * (batch.step >= ADVERSARIAL_FROM * steps)
+            total = total + parts["discriminator"] + weight * parts["adversarial"]
+        return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
+
+    return loss
+
+
+def _train(job: Job, autoencoder: Any, config: AutoencoderConfig, train: ImageStack, held_out: ImageStack) -> Any:
+    training, seed = job.config("training", TrainingConfig), job.config("seed", int)
+    with torch.no_grad():
+        latent_shape = autoencoder.encode(to_float(train[[0]])).latent_dist.mean.shape[1:]
+    scale = 1 / read_scaling_factor(autoencoder, train, seed) if config.pretrained else 1.0
+    loss = _build_loss(config, train, latent_shape, scale, training.max_train_steps)
 
     def validate(model: Any) -> dict[str, float]:
         some = held_out[list(range(min(len(held_out), 64)))]
         return {"psnr": float(reconstruction_psnr(model.autoencoder, some).mean())}
 
-    fit(
-        job, model, loss, num_examples=len(train), training=training, seed=seed, what="train the autoencoder",
-        validate=validate,
+    model = fit(
+        job, _Reconstruction(autoencoder, config), loss, num_examples=len(train), training=training, seed=seed,
+        what="train the autoencoder", validate=validate,
     )  # fmt: skip
     return model.autoencoder
+
+
+def _build(config: AutoencoderConfig, train: ImageStack) -> PatchAutoencoderKL:
+    """Build an autoencoder around the linear code of the training images."""
+    autoencoder = build_autoencoder(config, int(train[[0]].shape[-1]))
+    some = torch.linspace(0, len(train) - 1, min(len(train), MEASURED_IMAGES)).long()
+    autoencoder.fit_patches(to_float(train[some]), config.chroma_weight)
+    return autoencoder
 
 
 @torch.no_grad()
@@ -156,27 +169,19 @@ def measure_scaling_factor(autoencoder: Any, train: ImageStack, seed: int) -> fl
     return float(1 / latents.std())
 
 
-def measure_reconstruction(autoencoder: Any, held_out: ImageStack, tone_groups: Sequence[str]) -> dict[str, Any]:
-    """Report the PSNR on held-out images, over all and per estimated tone group.
+def read_scaling_factor(autoencoder: Any, train: ImageStack, seed: int) -> float:
+    """Return the scaling factor of a given autoencoder's configuration, or measure it where that has none.
 
     Args:
-        autoencoder: Encoder and decoder.
-        held_out: Images that trained nothing.
-        tone_groups: Tone group of each image.
+        autoencoder: The given encoder.
+        train: Training images to measure on.
+        seed: As for `measure_scaling_factor`.
 
     Returns:
-        `psnr` with value (mean of the images' dB), n and split, and `by_tone_group`.
+        The factor.
     """
-    progress = Progress("measure the autoencoder", len(held_out))
-    values = []
-    for rows in torch.arange(len(held_out)).split(32):
-        values.append(reconstruction_psnr(autoencoder, held_out[rows]))
-        progress.advance(len(rows))
-    table = pd.DataFrame({"tone_group": list(tone_groups), "psnr": torch.cat(values).tolist()})
-    groups = {
-        str(name): {"value": float(part.mean()), "n": len(part)} for name, part in table.groupby("tone_group")["psnr"]
-    }
-    return {"psnr": {"value": float(table["psnr"].mean()), "n": len(table), "split": "val"}, "by_tone_group": groups}
+    given = autoencoder.config.get("scaling_factor")
+    return float(given) if given else measure_scaling_factor(autoencoder, train, seed)
 
 
 def main(job: Job) -> None:
@@ -186,19 +191,23 @@ def main(job: Job) -> None:
         job: Config `autoencoder`, `training`, `seed`; inputs `images` and table `examples`
             (file, split, tone_group).
     """
-    config = job.config("autoencoder", AutoencoderConfig)
+    config, seed = job.config("autoencoder", AutoencoderConfig), job.config("seed", int)
     images, examples = job.input("images", ImageFolder), job.table("examples")
-    stacks = {split: ImageStack(images, list(part["file"])) for split, part in examples.groupby("split")}
-    if config.pretrained is None:
-        autoencoder = _train(job, config, stacks["train"], stacks["val"])
-        factor = measure_scaling_factor(autoencoder, stacks["train"], job.config("seed", int))
-        autoencoder.register_to_config(scaling_factor=factor)
+    parts = {str(split): part for split, part in examples.groupby("split")}
+    stacks = {split: ImageStack(images, list(part["file"])) for split, part in parts.items()}
+    train, held_out = stacks["train"], stacks["val"]
+    torch.manual_seed(stable_seed(seed, "autoencoder"))
+    autoencoder = _build(config, train) if config.pretrained is None else adopt_autoencoder(config)
+    if config.pretrained is None or config.fine_tune:
+        autoencoder = _train(job, autoencoder, config, train, held_out)
+        factor = measure_scaling_factor(autoencoder, train, seed)
     else:
-        autoencoder = adopt_autoencoder(config)
+        factor = read_scaling_factor(autoencoder, train, seed)
+    autoencoder.register_to_config(scaling_factor=factor)
     if _is_main_process():
-        held_out = examples[examples["split"] == "val"]
-        report = measure_reconstruction(autoencoder, stacks["val"], list(held_out["tone_group"]))
-        report |= {"scaling_factor": float(autoencoder.config.scaling_factor), "pretrained": config.pretrained}
+        tones = {split: list(part["tone_group"]) for split, part in parts.items()}
+        report = measure_reconstruction(autoencoder, stacks, tones, seed)
+        report |= {"scaling_factor": factor, "pretrained": config.pretrained, "fine_tuned": config.fine_tune}
         autoencoder.save_pretrained(job.result)
         write_json(job.result / "report.json", report)
         job.complete()

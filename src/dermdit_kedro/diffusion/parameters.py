@@ -17,25 +17,40 @@ class AutoencoderConfig(Parameters):
     """The autoencoder between images and latents: adopted, or built here.
 
     Attributes:
-        pretrained: Hub id or folder of a diffusers `AutoencoderKL`; null to train one.
+        pretrained: Hub id or folder of a diffusers `AutoencoderKL` or `AutoencoderTiny`; null to train one.
         revision: Revision of a hub id.
+        fine_tune: Whether a given one is trained further on the training images; `autoencoder_training` says how.
         block_out_channels: Channels per resolution; each but the last halves the image.
         layers_per_block: Residual blocks per resolution.
         latent_channels: Channels of the latents.
+        pixel_shuffle: Side of the squares of pixels that the network sees as channels; shrinks the image as often
+            again.
         chroma_weight: Weight of colour against luma in the linear code and in the loss.
         kl_weight: Weight of the KL term against the standard normal, per latent element.
-        latent_noise: Largest standard deviation of the noise that the decoder learns to undo; the linear code has
-            unit variance. A decoder that has only seen encoded images draws every error of the generator as a block.
+        perceptual_weight: Weight of the distance of ImageNet features (`diffusion.perceptual`); 0 leaves it out.
+        adversarial_weight: Weight of the patch discriminator's opinion (`diffusion.adversarial`); 0 leaves it out.
+        latent_noise: Largest standard deviation of the noise that the decoder learns to undo, in units of the scaled
+            latents. A decoder that has only seen encoded images draws every error of the generator as a block.
     """
 
     pretrained: str | None = None
     revision: str | None = None
+    fine_tune: bool = False
     block_out_channels: tuple[int, ...] = (16, 32, 64)
     layers_per_block: int = Field(default=1, gt=0)
     latent_channels: int = Field(default=4, gt=0)
+    pixel_shuffle: int = Field(default=1, gt=0)
     chroma_weight: float = Field(default=3.0, gt=0)
     kl_weight: float = Field(default=1e-6, ge=0)
+    perceptual_weight: float = Field(default=0.0, ge=0)
+    adversarial_weight: float = Field(default=0.0, ge=0)
     latent_noise: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fine_tune_what_is_given(self) -> Self:
+        if self.fine_tune and self.pretrained is None:
+            raise ValueError("fine_tune must be false where pretrained is null. Got true")
+        return self
 
 
 class DenoiserConfig(Parameters):

@@ -5,7 +5,6 @@ lesions, and colour is what tells them apart. The principal components of patche
 so they carry the code and the network learns what they miss (a residual autoencoder, as in DC-AE, Chen et al. 2024).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from dermdit_kedro.diffusion.tiny_autoencoder import TinyAutoencoder
 
 INITIAL_LOG_VARIANCE = -6.0
 """Of the posterior before training: the code starts nearly without noise."""
@@ -44,6 +45,8 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         block_out_channels: Channels per resolution; each but the last halves the image.
         layers_per_block: Residual blocks per resolution.
         latent_channels: Channels of the latents, and principal components of a patch.
+        pixel_shuffle: Side of the squares of pixels that the network sees as channels; it never works at a finer
+            resolution than these, where a convolution costs most and learns least.
         norm_num_groups: Groups of the group norms.
         sample_size: Side of the images.
         scaling_factor: What brings the latents to unit variance.
@@ -61,12 +64,15 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         block_out_channels: tuple[int, ...] = (16, 32, 64, 64),
         layers_per_block: int = 1,
         latent_channels: int = 8,
+        pixel_shuffle: int = 1,
         norm_num_groups: int = 8,
         sample_size: int = 64,
         scaling_factor: float = 1.0,
     ) -> None:
         levels = len(block_out_channels)
         super().__init__(
+            in_channels=3 * pixel_shuffle**2,
+            out_channels=3 * pixel_shuffle**2,
             down_block_types=("DownEncoderBlock2D",) * levels,
             up_block_types=("UpDecoderBlock2D",) * levels,
             block_out_channels=tuple(block_out_channels),
@@ -77,7 +83,7 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
             scaling_factor=scaling_factor,
             mid_block_add_attention=False,
         )
-        side = 2 ** (levels - 1)
+        side = pixel_shuffle * 2 ** (levels - 1)
         self.patch_encoder = nn.Conv2d(3, latent_channels, side, stride=side).requires_grad_(False)
         self.patch_decoder = nn.ConvTranspose2d(latent_channels, 3, side, stride=side).requires_grad_(False)
         nn.init.zeros_(self.quant_conv.weight)
@@ -113,27 +119,43 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
         self.patch_decoder.bias.copy_(torch.einsum("ck,kij->cij", back, mean).flatten(1).mean(1))
 
     def _encode(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n m a b"]:
-        moments: Tensor = super()._encode(x)
+        moments: Tensor = super()._encode(nn.functional.pixel_unshuffle(x, self.config.pixel_shuffle))
         mean = self.patch_encoder(x)
         return moments + torch.cat([mean, torch.zeros_like(mean)], dim=1)
 
     def _decode(self, z: Float[Tensor, "n c a b"], return_dict: bool = True) -> Any:
-        sample = super()._decode(z, return_dict=False)[0] + self.patch_decoder(z)
+        refined = super()._decode(z, return_dict=False)[0]
+        sample = nn.functional.pixel_shuffle(refined, self.config.pixel_shuffle) + self.patch_decoder(z)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+
+_KINDS = {
+    "PatchAutoencoderKL": PatchAutoencoderKL,
+    "AutoencoderKL": AutoencoderKL,
+    "AutoencoderTiny": TinyAutoencoder,
+    "TinyAutoencoder": TinyAutoencoder,
+}
 
 
 # A diffusers pipeline finds out how to load a part from the names in the part's module: `ModelMixin` must be one.
 def load_autoencoder(name: str | Path, revision: str | None = None) -> ModelMixin:
-    """Load an autoencoder from a folder or the hub: this kind where its configuration says so, else `AutoencoderKL`.
+    """Load an autoencoder from a folder or the hub, of the class its configuration names.
 
     Args:
         name: Folder or hub id.
         revision: Revision of a hub id.
 
     Returns:
-        The diffusers model in eval mode.
+        The diffusers model in eval mode; `encode` gives a `latent_dist`.
+
+    Raises:
+        ValueError: If it is of another class, or its latents are not only scaled but shifted.
     """
-    file = Path(name) / "config.json"
-    is_ours = file.is_file() and json.loads(file.read_text()).get("_class_name") == PatchAutoencoderKL.__name__
-    kind = PatchAutoencoderKL if is_ours else AutoencoderKL
+    config = AutoencoderKL.load_config(name, revision=revision)
+    kind = _KINDS.get(config.get("_class_name"))
+    if kind is None:
+        raise ValueError(f"an autoencoder must be one of {sorted(_KINDS)}. Got {config.get('_class_name')!r}")
+    for field in ("shift_factor", "latents_mean", "latents_std"):
+        if config.get(field):
+            raise ValueError(f"{field} must be null: latents are scaled, not shifted. Got {config[field]}")
     return kind.from_pretrained(name, revision=revision).eval()
