@@ -35,7 +35,7 @@ launch(Job(Path(sys.argv[1])), LaunchConfig.model_validate_json(sys.argv[2]))
 def child_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and its children import `launching_jobs`."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
