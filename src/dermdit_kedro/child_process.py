@@ -308,4 +308,7 @@ if __name__ == "__main__":
     _, _parent, *_rest = sys.argv
     if _rest[0] == "--":
         _become(int(_parent), _rest[1:])
-    _run_foreman(int(_parent), Path(_rest[0]), int(_rest[1]) if _rest[1:] else None)
+    try:
+        _run_foreman(int(_parent), Path(_rest[0]), int(_rest[1]) if _rest[1:] else None)
+    except UserError as _error:
+        sys.exit(str(_error))

@@ -145,7 +145,10 @@ def _run_processes(job: Job, config: LaunchConfig, use_cpu: bool) -> None:
     scratch.mkdir()
     try:
         write_plan(job, config, use_cpu, scratch)
-        status, start = run_foreman(scratch, log, config.grace_s, prefix=config.command_prefix)
+        machine_rank = None if config.command_prefix else 0
+        status, start = run_foreman(
+            scratch, log, config.grace_s, prefix=config.command_prefix, machine_rank=machine_rank
+        )
         if status != 0:
             _wait_for_causes(scratch, config.grace_s)
             where, cause = first_cause(scratch, log, start)
@@ -162,7 +165,7 @@ def run_foreman(
     grace_s: float,
     *,
     prefix: Sequence[str] = (),
-    machine_rank: int | None = None,
+    machine_rank: int | None,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> tuple[int, int]:
     """Run this machine's part of a launch, or by a prefix that of all machines, until it ends or is not wanted.
@@ -172,7 +175,7 @@ def run_foreman(
         log: Takes what the processes print.
         grace_s: Seconds they get to end themselves, if they must.
         prefix: A command that runs the foreman once on each machine.
-        machine_rank: Which machine this is; null for the first, or where the prefix says so.
+        machine_rank: Which machine this is; null where the prefix says so.
         is_wanted: Asked several times a second.
 
     Returns:
