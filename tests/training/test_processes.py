@@ -15,17 +15,6 @@ TWO_MACHINES = LaunchConfig(
 )
 
 
-def test_two_machines_that_meet_give_the_losses_of_one(tmp_path: Path, train: Train) -> None:
-    """One command a machine: a run here, and a machine that lends itself."""
-    _, alone = train(tmp_path / "one", HERE, max_train_steps=12)
-    with second_machine(tmp_path / "two") as second:
-        _, together = train(tmp_path / "two", TWO_MACHINES, max_train_steps=12)
-    assert together["loss"] == pytest.approx(alone["loss"], abs=1e-5)
-    assert len(together["loss"]) == 12
-    assert "machine 1 joins train_denoiser-" in second.read_text()
-    assert processes_of(tmp_path) == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["two processes", "four processes", "two machines", "two machines by srun"])
 def test_fifty_steps_have_the_losses_of_one_process(tmp_path: Path, train: Train, way: str) -> None:
