@@ -5,10 +5,12 @@ Both give the same result. However a launch ends (failure, Ctrl-C, SIGTERM, even
 child is left behind, what the job had finished is kept, and the next launch goes on from there.
 """
 
+import errno
 import fcntl
 import importlib
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +34,9 @@ from dermdit_kedro.launch_plan import write_plan
 __all__ = ["LaunchConfig", "LaunchError", "LaunchInterrupted", "launch", "run_child", "world"]
 
 logger = logging.getLogger(__name__)
+
+_DISK = re.compile("|".join(os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)))
+"""What a disk says that takes no more; by its words, since libraries in other languages keep no number."""
 
 
 class LaunchError(UserError):
@@ -136,7 +141,14 @@ def _uses_cpu(config: LaunchConfig) -> bool:
 def _run_here(job: Job, use_cpu: bool) -> None:
     if use_cpu:
         stay_on_cpu()
-    importlib.import_module(job.spec["module"]).main(job)
+    try:
+        importlib.import_module(job.spec["module"]).main(job)
+    except Exception as error:
+        if isinstance(error, UserError) or not _DISK.search(str(error)):
+            raise
+        raise LaunchError(
+            f"{_name(job)} could not write: {error}. What it had finished is kept; run it again when the disk lets it"
+        ) from error
 
 
 def _run_processes(job: Job, config: LaunchConfig, use_cpu: bool) -> None:
