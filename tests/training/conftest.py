@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from tests.training.toys import IMAGES, draw_embeddings
 
-from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
+from dermdit_kedro.diffusion.autoencoder import build_autoencoder
+from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.handles import Latents, ModelFolder, TextEmbeddings
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.pipelines.generative_training import nodes
@@ -40,7 +41,15 @@ def text_embeddings(tmp_path: Path) -> TextEmbeddings:
 
 
 @pytest.fixture
-def train(latents: Latents, text_embeddings: TextEmbeddings) -> Train:
+def autoencoder(tmp_path: Path) -> ModelFolder:
+    """An untrained autoencoder with latents of four channels; it decodes what is drawn on the way."""
+    model: Any = build_autoencoder(AutoencoderConfig(block_out_channels=(8, 16), latent_channels=4), 8)
+    model.save_pretrained(tmp_path / "autoencoder")
+    return ModelFolder(tmp_path / "autoencoder", "untrained")
+
+
+@pytest.fixture
+def train(latents: Latents, text_embeddings: TextEmbeddings, autoencoder: ModelFolder) -> Train:
     """Train a denoiser: `train(work_dir, launch_config, max_train_steps=..., ...)`; 28 images, 8 held out."""
     splits = ["train"] * 28 + ["val"] * 8
     tones = [("light", "brown", "dark")[i % 3] for i in range(36)]
@@ -51,10 +60,11 @@ def train(latents: Latents, text_embeddings: TextEmbeddings) -> Train:
             "max_train_steps": 50, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, "log_steps": 1,
             "checkpointing_steps": 10, "lr_warmup_steps": 5, **changes,
         }  # fmt: skip
-        return nodes.train_denoiser(
-            latents, text_embeddings, manifest, DENOISER, ObjectiveConfig(), TrainingConfig(**values), 0, config,
-            work_dir,
+        folder, history, _ = nodes.train_denoiser(
+            latents, text_embeddings, manifest, autoencoder, DENOISER, ObjectiveConfig(), TrainingConfig(**values),
+            SamplerConfig(num_inference_steps=2), 0, config, work_dir,
         )  # fmt: skip
+        return folder, history
 
     return train
 
