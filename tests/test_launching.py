@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from pydantic import ValidationError
+from tests.training.toys import write_srun
 
 from dermdit_kedro.child_output import relay
 from dermdit_kedro.jobs import Job, create_job
@@ -22,6 +23,9 @@ from dermdit_kedro.launching import LaunchConfig, LaunchError, launch, world
 HERE = LaunchConfig()
 ONE = LaunchConfig(launcher="accelerate")
 TWO = LaunchConfig(launcher="accelerate", device="cpu", num_processes=2)
+TWO_MACHINES = LaunchConfig(
+    launcher="accelerate", device="cpu", num_machines=2, main_process_ip="127.0.0.1", timeout_s=120
+)
 PARENT = """
 import sys
 from pathlib import Path
@@ -35,7 +39,7 @@ launch(Job(Path(sys.argv[1])), LaunchConfig.model_validate_json(sys.argv[2]))
 def child_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and its children import `launching_jobs`."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -84,7 +88,7 @@ def interrupt(
     command = [sys.executable, "-c", PARENT, str(job.folder), config.model_dump_json()]
     parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     parents.append(parent)
-    wait_until(lambda: all((job.folder / f"waiting.{rank}").exists() for rank in range(config.num_processes)))
+    wait_until(lambda: all((job.folder / f"waiting.{rank}").exists() for rank in range(config.world_size)))
     parent.send_signal(number)
     parent.wait(60)
     return parent
@@ -101,6 +105,66 @@ def test_in_process_and_two_processes_give_the_same_result(tmp_path: Path, caplo
     assert (job.folder / "started.1").exists()
     assert caplog.messages == ["tensors: 100 of 100 numbers"] * 2  # of the two processes the first alone speaks
     assert not (job.folder / "launch").exists()
+
+
+def test_two_machines_that_meet_give_the_same_result_and_meet_again(tmp_path: Path) -> None:
+    """One command a machine, both "machines" here; the second job fails on the one that joined."""
+    command = [sys.executable, "-m", "dermdit_kedro.joining", str(tmp_path), "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
+        try:
+            job = make(tmp_path, "add_tensors", then_fail=False)
+            launch(job, TWO_MACHINES)
+            failing = make(tmp_path, "add_tensors", then_fail=True)
+            with pytest.raises(LaunchError, match="add_tensors failed in rank 1: ValueError: row 7 is not an image"):
+                launch(failing, TWO_MACHINES)
+        finally:
+            second.terminate()
+        said = second.communicate()[1]
+    assert result(job) == {"total": 328350}
+    assert (job.folder / "started.1").exists()
+    assert said.count("INFO dermdit_kedro.joining: machine 1 joins add_tensors-") == 2
+    assert said.endswith("this machine is no longer at the disposal of others\n")
+    assert alive(job) == alive(failing) == []
+
+
+def test_a_machine_that_does_not_come_ends_the_launch(tmp_path: Path) -> None:
+    """And the launch leaves nothing behind that a machine that comes later could join."""
+    with pytest.raises(LaunchError, match=r"2 machines did not meet at 127\.0\.0\.1:\d+ within 3 s"):
+        launch(make(tmp_path, "add_tensors", then_fail=False), TWO_MACHINES.model_copy(update={"timeout_s": 3.0}))
+    assert list(tmp_path.rglob("plan.json")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_prefix_command_ends_with_its_parent(
+    tmp_path: Path, parents: list["subprocess.Popen[str]"], number: signal.Signals
+) -> None:
+    job = make(tmp_path, "wait")
+    config = TWO_MACHINES.model_copy(update={"command_prefix": (str(write_srun(tmp_path)),)})
+    interrupt(job, config, number, parents)
+    wait_until(lambda: alive(job) == [], seconds=20)
+    assert not job.is_complete
+
+
+def test_a_prefix_command_says_which_machine_is_which(tmp_path: Path) -> None:
+    config = TWO_MACHINES.model_copy(update={"command_prefix": ("nice",)})
+    with pytest.raises(LaunchError, match=r"launch\.command_prefix must set one of SLURM_PROCID.* None is set"):
+        launch(make(tmp_path, "add_squares"), config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: python -m dermdit_kedro.joining <work folders> <machine rank>; got []"),
+        (["nowhere", "1"], "at the same path on each machine. Got nowhere"),
+        ([".", "0"], "must be 1 or more; the first runs Kedro. Got 0"),
+    ],
+)
+def test_how_a_machine_does_not_join(arguments: list[str], message: str) -> None:
+    command = [sys.executable, "-m", "dermdit_kedro.joining", *arguments]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1
+    assert message in outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 def test_one_launched_process_logs_as_if_it_were_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -272,9 +336,18 @@ def test_a_child_whose_foreman_is_gone_ends_at_once(tmp_path: Path) -> None:
     assert not (job.folder / "started.0").exists()
 
 
-def test_several_processes_need_a_launcher() -> None:
+def test_several_processes_need_a_launcher_and_several_machines_a_place_to_meet() -> None:
     with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_processes=2"):
         LaunchConfig(num_processes=2)
+    with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_machines=2"):
+        LaunchConfig(num_machines=2, main_process_ip="10.0.0.1")
+    with pytest.raises(ValidationError, match=r"main_process_ip must be the address .* num_machines is 2. Got null"):
+        LaunchConfig(launcher="accelerate", num_machines=2)
+
+
+def test_work_for_one_leaves_the_other_machines_out() -> None:
+    alone = TWO_MACHINES.model_copy(update={"num_processes": 4, "command_prefix": ("srun",)}).alone()
+    assert (alone.launcher, alone.world_size, alone.command_prefix) == ("in_process", 1, ())
 
 
 def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ import json
 import logging
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+from dermdit_kedro.child_process import FAILURE
 
 logger = logging.getLogger(__name__)
 
@@ -13,8 +16,10 @@ _EXCEPTION_LINE = re.compile(r"(?:\[rank\d+\]: )?([\w.]*(?:Error|Exception)\b.*)
 _TORCH_LINE = re.compile(r"[IWE]\d{4} [\d:.]+ ")
 
 
-def follow(process: "subprocess.Popen[bytes]", log: Path, start: int) -> None:
-    """Log the lines that a process writes to its log file as they come, until it ends.
+def follow(
+    process: "subprocess.Popen[bytes]", log: Path, start: int, is_wanted: Callable[[], bool] = lambda: True
+) -> None:
+    """Log the lines that a process writes to its log file as they come, until it ends or is not wanted any more.
 
     Reading a file, not a pipe, a process left over by a crash can neither block nor be blocked.
 
@@ -22,12 +27,13 @@ def follow(process: "subprocess.Popen[bytes]", log: Path, start: int) -> None:
         process: The process, writing to `log`.
         log: Its log file.
         start: The byte of the file it began at.
+        is_wanted: Asked several times a second.
     """
     with log.open("rb") as file:
         file.seek(start)
         rest = b""
         ended = False
-        while not ended:
+        while not ended and is_wanted():
             try:
                 process.wait(timeout=0.2)
                 ended = True
@@ -52,21 +58,22 @@ def relay(line: str) -> None:
         logger.debug("%s", line, extra={"markup": False})
 
 
-def first_cause(failure: Path, log: Path, start: int) -> tuple[str, str]:
+def first_cause(scratch: Path, log: Path, start: int) -> tuple[str, str]:
     """Return where and why the first process failed.
 
     Args:
-        failure: The error file, of torch elastic's form; processes that die early leave none.
-        log: The log file, whose last exception, or last line, is the cause then.
+        scratch: The folder of the launch; each machine's foreman keeps its cause there, if there is one.
+        log: The log file, whose last exception, or last line, is the cause otherwise.
         start: The byte of the log file to begin at.
 
     Returns:
         ` in rank 1` or nothing; the exception's type and message, the type left out if the user can mend it.
     """
-    if failure.is_file():
-        content = json.loads(failure.read_text())
-        where = f" in rank {content['rank']}" if content.get("rank") is not None else ""
-        return where, str(content["message"]["message"]).removeprefix("UserError: ")
+    failures = [json.loads(file.read_text()) for file in scratch.glob(f"machine_*/{FAILURE}")]
+    if failures:
+        first = min(failures, key=lambda failure: failure["order"])
+        where = f" in rank {first['rank']}" if first["rank"] is not None else ""
+        return where, first["message"].removeprefix("UserError: ")
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

@@ -10,14 +10,18 @@ import ctypes
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from dermdit_kedro.atomic import write_json
 from dermdit_kedro.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,15 +31,25 @@ if TYPE_CHECKING:
 
 WORLD_SIZE = "DERMDIT_WORLD_SIZE"
 """Environment variable: how many processes the parent asked for."""
+TIMEOUT = "DERMDIT_TIMEOUT_S"
+"""Environment variable: seconds that processes wait for one another."""
 FOREMAN = "DERMDIT_FOREMAN_PID"
 """Environment variable: the process that the workers end with."""
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable of torch elastic: where a failing process writes its exception."""
+PLAN = "plan.json"
+"""What the foremen of a launch are told, see `launch_plan`."""
+FAILURE = "failure.json"
+"""Where a foreman keeps the cause of a failure, in the folder of its machine."""
 LINE_FORMAT = "%(levelname)s %(name)s: %(message)s"
 """How a child writes a log record; the parent reads it back."""
 
 _PR_SET_PDEATHSIG = 1
 _TERMINATED = 128 + signal.SIGTERM
+_WORLD_VARIABLES = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
+_RANK_VARIABLES = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_TIMED_OUT = re.compile("timed out|timeout|wait timeout", re.IGNORECASE)
+_LOST = re.compile("did not answer|connection (closed|reset|refused)|broken pipe|socket", re.IGNORECASE)
 
 
 def world() -> tuple[int, int]:
@@ -59,16 +73,28 @@ def run_child(main: "Callable[[Job], None]") -> None:
             _end_with(int(os.environ[FOREMAN]))
         signal.signal(signal.SIGTERM, _exit_on_signal)
         job = _job_from(sys.argv)
-        _set_up_logging()
+        log_to_stderr()
         _join_world()
         if not job.is_complete:
             main(job)
         _leave_process_group()
     except Exception as error:
-        _record(error)
-        if isinstance(error, UserError):
-            sys.exit(str(error))
+        cause = _unanswered(error) or error
+        _record(cause)
+        if isinstance(cause, UserError):
+            sys.exit(str(cause))
         raise
+
+
+def _unanswered(error: Exception) -> UserError | None:
+    """Return what to tell the user of a process that waited for another in vain."""
+    is_of_torch = isinstance(error, RuntimeError) and _TIMED_OUT.search(str(error)) is not None
+    if not is_of_torch or world()[1] == 1 or TIMEOUT not in os.environ:
+        return None
+    return UserError(
+        f"a process did not answer within {float(os.environ[TIMEOUT]):g} s: it hangs, or launch.timeout_s is less than "
+        "a step, a validation or a checkpoint takes"
+    )
 
 
 def _job_from(arguments: list[str]) -> "Job":
@@ -102,7 +128,7 @@ class _Formatter(logging.Formatter):
         return super().format(record)
 
 
-def _set_up_logging() -> None:
+def log_to_stderr() -> None:
     """Log to stderr: the first rank its progress, the others their warnings alone."""
     rank, _ = world()
     handler = logging.StreamHandler()
@@ -122,7 +148,12 @@ def stay_on_cpu() -> None:
     from accelerate import PartialState
 
     os.environ["ACCELERATE_USE_CPU"] = "true"
-    PartialState(cpu=True)
+    PartialState(cpu=True, **_patience())
+
+
+def _patience() -> dict[str, timedelta]:
+    """Return how long this process waits for another, where it is not alone."""
+    return {"timeout": timedelta(seconds=float(os.environ[TIMEOUT]))} if TIMEOUT in os.environ else {}
 
 
 def _join_world() -> None:
@@ -135,7 +166,7 @@ def _join_world() -> None:
 
         if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" or not torch.cuda.is_available():
             stay_on_cpu()
-        size = PartialState().num_processes
+        size = PartialState(**_patience()).num_processes
     elif os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
         stay_on_cpu()
     if size != asked:
@@ -162,30 +193,46 @@ def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however the parent ends."""
+def _end_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent ends, however the parent ends."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:  # it ended before the kernel was told
         os._exit(128 + signal.SIGKILL)
 
 
-def _run_foreman(parent: int, arguments: list[str]) -> None:
+def _run_foreman(parent: int, plan_file: Path, machine_rank: int | None) -> None:
     """Run `accelerate launch` until its workers end, and keep the cause of the first failure."""
-    _end_with(parent)
+    _end_with(parent or os.getppid())
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    os.environ[FOREMAN] = str(os.getpid())
+    plan = json.loads(plan_file.read_text())
+    if machine_rank is None:
+        machine_rank = _machine_rank(plan["num_machines"])
+    folder = plan_file.parent / f"machine_{machine_rank}"
+    folder.mkdir(exist_ok=True)
+    for name in filter(_WORLD_VARIABLES.fullmatch, list(os.environ)):
+        del os.environ[name]  # a world that the parent may itself be part of
+    os.environ |= {**plan["environment"], FOREMAN: str(os.getpid()), ERROR_FILE: str(folder / "error.json")}
     from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    machine = ["--machine_rank", str(machine_rank), "--log_dir", str(folder)]
+    arguments = launch_command_parser().parse_args([*plan["options"], *machine, *plan["command"]])
+    arguments.shutdown_timeout = round(plan["grace_s"])  # an option of torch's that accelerate hands on
     try:
-        launch_command(launch_command_parser().parse_args(arguments))
+        launch_command(arguments)
     except ChildFailedError as error:
         rank, first = min(error.failures.items(), key=lambda item: _order_of(item[1]))
-        _keep_cause(first.exitcode, Path(first.error_file), rank)
+        _keep_cause(folder, first.exitcode, Path(first.error_file), _order_of(first), rank)
         sys.exit(1)
     except subprocess.CalledProcessError as error:  # a single worker, which writes its own error file
-        _keep_cause(error.returncode, Path(os.environ[ERROR_FILE]))
+        _keep_cause(folder, error.returncode, folder / "error.json", (False, 0.0))
+        sys.exit(1)
+    except DistError as error:
+        many = f"{plan['num_machines']} machines did not meet at {arguments.main_process_ip}:"
+        text = f"{many}{arguments.main_process_port} within {plan['timeout_s']:g} s ({str(error).splitlines()[0]})"
+        _write_failure(folder, f"UserError: {text}", (True, time.time()))
         sys.exit(1)
     except SystemExit as error:
         if error.code == _TERMINATED:
@@ -193,28 +240,53 @@ def _run_foreman(parent: int, arguments: list[str]) -> None:
         raise
 
 
+def _machine_rank(num_machines: int) -> int:
+    """Return which machine this is, as the command says that was put before the foreman."""
+    if num_machines == 1:
+        return 0
+    for name in _RANK_VARIABLES:
+        if name in os.environ:
+            return int(os.environ[name])
+    raise UserError(
+        f"launch.command_prefix must set one of {', '.join(_RANK_VARIABLES)} on each of {num_machines} machines. "
+        "None is set"
+    )
+
+
 def _order_of(failure: "ProcessFailure") -> tuple[bool, float]:
     """Return a key that puts causes before victims.
 
-    Those that were asked to end, because another had failed, come last. Torch orders by whole seconds, too
-    coarse to tell a rank that failed from one that lost its connection to it; the error file's time is finer.
+    Those that were asked to end, because another had failed, and those that lost their connection to another come
+    last. Torch orders by whole seconds, too coarse for the rest; the error file's time is finer.
     """
     file = Path(failure.error_file)
-    time = file.stat().st_mtime_ns / 1e9 if file.is_file() else float(failure.timestamp)
-    return failure.exitcode in (_TERMINATED, -signal.SIGTERM), time
+    has_ended_itself = failure.exitcode not in (_TERMINATED, -signal.SIGTERM)
+    if not file.is_file():
+        return not has_ended_itself, float(failure.timestamp)
+    is_victim = _LOST.search(_message_in(file)) is not None
+    return is_victim or not has_ended_itself, file.stat().st_mtime_ns / 1e9
 
 
-def _keep_cause(status: int, error_file: Path, rank: int | None = None) -> None:
+def _message_in(error_file: Path) -> str:
+    return str(json.loads(error_file.read_text())["message"]["message"])
+
+
+def _keep_cause(
+    folder: Path, status: int, error_file: Path, order: tuple[bool, float], rank: int | None = None
+) -> None:
     """Write the failure for the parent; one that left no error file, and was not killed, is in the log alone."""
-    content: dict[str, Any] = {"rank": rank}
     if error_file.is_file():
-        content["message"] = json.loads(error_file.read_text())["message"]
+        message = _message_in(error_file)
     elif status < 0:
         hint = ", as the kernel does when memory runs out" if status == -signal.SIGKILL else ""
-        content["message"] = {"message": f"ended by signal {-status} ({signal.Signals(-status).name}){hint}"}
+        message = f"ended by signal {-status} ({signal.Signals(-status).name}){hint}"
     else:
         return
-    Path(os.environ[ERROR_FILE]).write_text(json.dumps(content))
+    _write_failure(folder, message, order, rank)
+
+
+def _write_failure(folder: Path, message: str, order: tuple[bool, float], rank: int | None = None) -> None:
+    write_json(folder / FAILURE, {"message": message, "order": order, "rank": rank})
 
 
 def _wait_for_workers() -> None:
@@ -226,5 +298,17 @@ def _wait_for_workers() -> None:
             return
 
 
+def _become(parent: int, command: list[str]) -> NoReturn:
+    """Turn into a command that starts the foremen, such as `srun`, and that is asked to end when the parent does."""
+    _end_with(parent, signal.SIGTERM)
+    os.execvp(command[0], command)  # noqa: S606
+
+
 if __name__ == "__main__":
-    _run_foreman(int(sys.argv[1]), sys.argv[2:])
+    _, _parent, *_rest = sys.argv
+    if _rest[0] == "--":
+        _become(int(_parent), _rest[1:])
+    try:
+        _run_foreman(int(_parent), Path(_rest[0]), int(_rest[1]) if _rest[1:] else None)
+    except UserError as _error:
+        sys.exit(str(_error))

@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 
 from dermdit_kedro import __version__
 from dermdit_kedro.atomic import atomic_file, write_json
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import COMPLETE, Folder
 
 FolderType = TypeVar("FolderType", bound=Folder)
@@ -189,6 +190,7 @@ def create_job(
 
     Raises:
         TypeError: If an input is neither a folder nor a table.
+        UserError: If the folder cannot be written to.
     """
     for input_name, value in (inputs or {}).items():
         if not isinstance(value, Folder | pd.DataFrame):
@@ -201,19 +203,27 @@ def create_job(
     identity = {"module": module, "version": __version__, "config": relevant, "inputs": fingerprints}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     job = Job(work_dir / f"{name}-{key}")
+    entries: dict[str, Any] = {k: {"path": str(v.path), "fingerprint": v.fingerprint} for k, v in folders.items()}
+    entries |= {k: {"table": f"inputs/{k}.parquet", "fingerprint": fingerprints[k]} for k in tables}
+    dumped_speed = {k: _dump(v) for k, v in (speed or {}).items()}
+    spec = {"name": name, "key": key, **identity, "config": dumped, "inputs": entries, "speed": dumped_speed}
+    try:
+        _write(job, spec, tables)
+    except OSError as error:
+        raise UserError(f"the work folder must be one that can be written to. Got {work_dir}: {error}") from error
+    return job
+
+
+def _write(job: Job, spec: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write what a job reads, and the folders it writes to."""
     for table_name, table in tables.items():
         target = job.folder / "inputs" / f"{table_name}.parquet"
         if not target.is_file():
             with atomic_file(target) as aside:
                 table.to_parquet(aside, index=False)
-    entries: dict[str, Any] = {k: {"path": str(v.path), "fingerprint": v.fingerprint} for k, v in folders.items()}
-    entries |= {k: {"table": f"inputs/{k}.parquet", "fingerprint": fingerprints[k]} for k in tables}
-    dumped_speed = {k: _dump(v) for k, v in (speed or {}).items()}
-    spec = {"name": name, "key": key, **identity, "config": dumped, "inputs": entries, "speed": dumped_speed}
     write_json(job.folder / "job.json", spec)
     job.result.mkdir(exist_ok=True)
     job.checkpoints.mkdir(exist_ok=True)
-    return job
 
 
 def _dump(value: Any, only_results: bool = False) -> Any:

@@ -1,10 +1,11 @@
-"""The only module that starts processes: one job, here or in as many processes as asked for.
+"""The only module that starts processes: one job, here or in as many processes and machines as asked for.
 
 `in_process` calls `main(job)` of the job's module; `accelerate` runs the same module under `accelerate launch`.
 Both give the same result. However a launch ends (failure, Ctrl-C, SIGTERM, even a kill of this process), no
 child is left behind, what the job had finished is kept, and the next launch goes on from there.
 """
 
+import errno
 import fcntl
 import importlib
 import logging
@@ -15,24 +16,27 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dermdit_kedro.atomic import mend, write_json
+from dermdit_kedro.atomic import mend
 from dermdit_kedro.child_output import first_cause, follow
-from dermdit_kedro.child_process import ERROR_FILE, WORLD_SIZE, run_child, stay_on_cpu, world
+from dermdit_kedro.child_process import FAILURE, PLAN, run_child, stay_on_cpu, world
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.launch_config import LaunchConfig
+from dermdit_kedro.launch_plan import write_plan
 
 __all__ = ["LaunchConfig", "LaunchError", "LaunchInterrupted", "launch", "run_child", "world"]
 
 logger = logging.getLogger(__name__)
 
-_WORLD_VARIABLES = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
+_DISK = re.compile("|".join(os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)))
+"""What a disk says that takes no more; by its words, since libraries in other languages keep no number."""
 
 
 class LaunchError(UserError):
@@ -57,7 +61,7 @@ def launch(job: Job, config: LaunchConfig) -> None:
     if job.is_complete:
         return
     try:
-        with sole_owner(job), _signals_as_interrupt():
+        with sole_owner(job), signals_as_interrupt():
             mend(job.folder)
             use_cpu = _uses_cpu(config)
             if config.launcher == "in_process":
@@ -101,7 +105,7 @@ def sole_owner(job: Job) -> Iterator[None]:
 
 
 @contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
+def signals_as_interrupt() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into KeyboardInterrupt, where Python allows it: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -137,79 +141,80 @@ def _uses_cpu(config: LaunchConfig) -> bool:
 def _run_here(job: Job, use_cpu: bool) -> None:
     if use_cpu:
         stay_on_cpu()
-    importlib.import_module(job.spec["module"]).main(job)
+    try:
+        importlib.import_module(job.spec["module"]).main(job)
+    except Exception as error:
+        if isinstance(error, UserError) or not _DISK.search(str(error)):
+            raise
+        raise LaunchError(
+            f"{_name(job)} could not write: {error}. What it had finished is kept; run it again when the disk lets it"
+        ) from error
 
 
 def _run_processes(job: Job, config: LaunchConfig, use_cpu: bool) -> None:
-    scratch = job.folder / "launch"
+    scratch, log = job.folder / "launch", job.folder / "launch.log"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    log = job.folder / "launch.log"
-    environment = _environment(config, use_cpu, scratch)
-    with log.open("ab") as out:
-        start = out.tell()
-        process = subprocess.Popen(
-            _command(job, config, use_cpu, scratch),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
     try:
-        follow(process, log, start)
-        if process.returncode != 0:
-            where, cause = first_cause(scratch / "failure.json", log, start)
-            status = f"status {process.returncode}; everything it printed is in {log}"
-            raise LaunchError(f"{_name(job)} failed{where}: {cause}\n({status})")
+        write_plan(job, config, use_cpu, scratch)
+        machine_rank = None if config.command_prefix else 0
+        status, start = run_foreman(
+            scratch, log, config.grace_s, prefix=config.command_prefix, machine_rank=machine_rank
+        )
+        if status != 0:
+            _wait_for_causes(scratch, config.grace_s)
+            where, cause = first_cause(scratch, log, start)
+            raise LaunchError(
+                f"{_name(job)} failed{where}: {cause}\n(status {status}; everything it printed is in {log})"
+            )
     finally:
-        _end(process, config.grace_s)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _command(job: Job, config: LaunchConfig, use_cpu: bool, scratch: Path) -> list[str]:
-    """Return the command; every choice is made here, none by the user's own accelerate configuration."""
-    several = config.num_processes > 1
-    kind = "MULTI_GPU" if several else "NO"
-    choices = {"distributed_type": kind, "num_processes": config.num_processes, "use_cpu": use_cpu, "debug": False}
-    write_json(scratch / "accelerate.json", {"compute_environment": "LOCAL_MACHINE", **choices})
-    options = {
-        "--config_file": scratch / "accelerate.json",
-        "--num_processes": config.num_processes,
-        "--num_machines": 1,
-        "--mixed_precision": "no",
-        "--dynamo_backend": "no",
-        "--num_cpu_threads_per_process": _threads(config),
-        "--main_process_port": 0,
-        "--log_dir": scratch,
-    }
-    # `accelerate launch --cpu` runs one process whatever it is asked for; --multi_gpu with
-    # ACCELERATE_USE_CPU runs several, over gloo.
-    switches = ["--multi_gpu"] if several else ["--cpu"] if use_cpu else []
-    pairs = [str(part) for pair in options.items() for part in pair]
-    foreman = [sys.executable, "-m", "dermdit_kedro.child_process", str(os.getpid())]
-    return [*foreman, *pairs, *switches, "-m", job.spec["module"], str(job.folder.resolve() / "job.json")]
+def run_foreman(
+    scratch: Path,
+    log: Path,
+    grace_s: float,
+    *,
+    prefix: Sequence[str] = (),
+    machine_rank: int | None,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> tuple[int, int]:
+    """Run this machine's part of a launch, or by a prefix that of all machines, until it ends or is not wanted.
+
+    Args:
+        scratch: The folder of the launch, with its plan.
+        log: Takes what the processes print.
+        grace_s: Seconds they get to end themselves, if they must.
+        prefix: A command that runs the foreman once on each machine.
+        machine_rank: Which machine this is; null where the prefix says so.
+        is_wanted: Asked several times a second.
+
+    Returns:
+        The exit status, and the byte of the log it began at.
+    """
+    foreman = [sys.executable, "-m", "dermdit_kedro.child_process"]
+    command = [*foreman, str(os.getpid()), "--", *prefix, *foreman, "0"] if prefix else [*foreman, str(os.getpid())]
+    command += [str(scratch.resolve() / PLAN), *([] if machine_rank is None else [str(machine_rank)])]
+    with log.open("ab") as out:
+        start = out.tell()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        follow(process, log, start, is_wanted)
+    finally:
+        _end(process, grace_s)
+    return process.returncode, start
 
 
-def _environment(config: LaunchConfig, use_cpu: bool, scratch: Path) -> dict[str, str]:
-    """Return this environment, MLflow's run included, without a world that this process may itself be part of."""
-    environment = {name: value for name, value in os.environ.items() if not _WORLD_VARIABLES.fullmatch(name)}
-    environment |= {
-        WORLD_SIZE: str(config.num_processes),
-        ERROR_FILE: str(scratch.resolve() / "failure.json"),
-        "OMP_NUM_THREADS": str(_threads(config)),
-        "PYTHONUNBUFFERED": "1",
-    }
-    if use_cpu:
-        environment["ACCELERATE_USE_CPU"] = "true"
-    return environment
-
-
-def _threads(config: LaunchConfig) -> int:
-    """Return the threads of one process: its share of OMP_NUM_THREADS, or of the cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, (int(allowed) if allowed.isdigit() else cores) // config.num_processes)
+def _wait_for_causes(scratch: Path, grace_s: float) -> None:
+    """Let the other machines that came say why they failed: this one may only have lost its connection to them."""
+    end = time.monotonic() + grace_s
+    while time.monotonic() < end and not all(
+        (machine / FAILURE).is_file() for machine in scratch.glob("machine_*") if machine.name != "machine_0"
+    ):
+        time.sleep(0.1)
 
 
 def _end(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
