@@ -22,10 +22,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tests.benchmarks.prior_recipe import PooledDiT, PriorRecipe
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from dermdit_kedro.dermoscopy.images import to_float
+from dermdit_kedro.diffusion.autoencoder import build_autoencoder
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.latents import LatentStack, encode
 from dermdit_kedro.diffusion.objective import Objective
-from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig
+from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig
 from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
 from dermdit_kedro.handles import Latents
 from dermdit_kedro.jobs import create_job
@@ -228,7 +230,11 @@ def test_training_step(benchmark: BenchmarkFixture, race: Race, measuring: bool,
 
 @pytest.mark.benchmark(group="training step")
 def test_step_from_images(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path) -> None:
-    """The prior recipe encodes images and prompts anew in each step; here they are encoded once, images twice."""
+    """The prior recipe encodes images and prompts anew in each step; here each is encoded once, images also mirrored.
+
+    Random weights of the sizes of Stable Diffusion's autoencoder and CLIP ViT-B/32: the time does not depend on them.
+    One image goes through the autoencoder, and the time counts as often as there are images in a batch.
+    """
     size = S4 if measuring else TOY
     channels = (128, 256, 512, 512) if measuring else (32, 32)
     vae = AutoencoderKL(
@@ -236,27 +242,39 @@ def test_step_from_images(benchmark: BenchmarkFixture, race: Race, measuring: bo
         down_block_types=("DownEncoderBlock2D",) * len(channels), up_block_types=("UpDecoderBlock2D",) * len(channels),
     ).eval()  # fmt: skip
     clip = CLIPTextModel(CLIPTextConfig() if measuring else CLIPTextConfig(num_hidden_layers=1)).eval()
-    images = torch.randint(0, 256, (size.batch, 3, *[size.latent * 2 ** (len(channels) - 1)] * 2), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 3, *[size.latent * 2 ** (len(channels) - 1)] * 2), dtype=torch.uint8)
     ids = torch.randint(0, 49408, (size.batch, size.text))
-    recipe, ours, made = prior(size), Ours(tmp_path / "a", size, min(WORDS, size.text)), {}
+    recipe, ours = prior(size), Ours(tmp_path / "a", size, min(WORDS, size.text))
+    latents = torch.randn(size.batch, size.channels, size.latent, size.latent)
+    losses: dict[str, list[float]] = {"ours": [], "prior": []}
+    made: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
-    def encode_text() -> torch.Tensor:
-        return clip(input_ids=ids).last_hidden_state
+    def encode_image() -> None:
+        made["latents"] = vae.encode(to_float(image)).latent_dist.sample()
 
-    def prior_step() -> None:
-        with torch.no_grad():
-            latents = vae.encode(images.float() / 127.5 - 1).latent_dist.sample() * vae.config.scaling_factor
-        made["loss"] = recipe.step(latents, encode_text())
+    @torch.no_grad()
+    def encode_text() -> None:
+        made["text"] = clip(input_ids=ids).last_hidden_state
 
-    def cache() -> None:
-        made["moments"], made["text"] = encode(vae, images), encode_text()
-
-    seconds = race({"prior recipe": prior_step, "ours": ours.step, "caching of a batch": cache}, rounds=2)
-    whole = seconds["ours"] + seconds["caching of a batch"] / EPOCHS
-    say(benchmark, measuring, {**seconds, "ours with caching": whole, "ratio": seconds["prior recipe"] / whole})
-    assert np.isfinite(made["loss"])
-    assert made["moments"].shape == (size.batch, 2, 2, size.channels, size.latent, size.latent)
+    encode_text()
+    contenders = {
+        "prior step": kept(losses["prior"], lambda: recipe.step(latents, made["text"])),
+        "our step": kept(losses["ours"], ours.step),
+        "an image encoded": encode_image,
+        "an image and its mirror image cached": lambda: made.update(moments=encode(vae, image)),
+        "a batch of prompts encoded": encode_text,
+    }
+    seconds = race(contenders, rounds=3)
+    text, mirrored = seconds["a batch of prompts encoded"], seconds["an image and its mirror image cached"]
+    theirs = seconds["prior step"] + size.batch * seconds["an image encoded"] + text
+    cached = seconds["our step"] + (size.batch * mirrored + text) / EPOCHS
+    say(
+        benchmark, measuring, {**seconds, "prior": theirs, "ours with caching": cached, "prior / ours": theirs / cached}
+    )
+    assert np.isfinite([*losses["ours"], *losses["prior"]]).all()
+    assert made["latents"].shape == (1, *latents.shape[1:])
+    assert made["moments"].shape == (1, 2, 2, *latents.shape[1:])
     assert made["text"].shape == (size.batch, size.text, TEXT_DIM)
 
 
@@ -293,17 +311,37 @@ def test_checkpoints(benchmark: BenchmarkFixture, race: Race, measuring: bool, t
 
 @pytest.mark.benchmark(group="caching")
 def test_caching(benchmark: BenchmarkFixture, race: Race, measuring: bool) -> None:
-    """Images a second through the encoder of `ham10000`, each as it is and mirrored."""
-    from dermdit_kedro.diffusion.autoencoder import build_autoencoder
-    from dermdit_kedro.diffusion.parameters import AutoencoderConfig
-
+    """Images a second through the encoder of `ham10000` of 64 px, each as it is and mirrored, in both layouts."""
     config = AutoencoderConfig(block_out_channels=(16, 32, 64), latent_channels=4)
-    autoencoder, made = build_autoencoder(config, 64).eval(), []
+    layouts = {"rows": torch.contiguous_format, "channels last": torch.channels_last}
+    torch.manual_seed(0)
+    weights = build_autoencoder(config, 64).state_dict()
     images = torch.randint(0, 256, (64 if measuring else 2, 3, 64, 64), dtype=torch.uint8)
-    seconds = race({"cache": lambda: made.append(encode(autoencoder, images))}, rounds=5)
-    say(benchmark, measuring, {"images a second": len(images) / seconds["cache"]})
-    assert made[0].shape == (len(images), 2, 2, 4, 16, 16)
-    assert made[0].isfinite().all()
+    made: dict[str, torch.Tensor] = {}
+
+    def contender(name: str) -> Callable[[], None]:
+        autoencoder = build_autoencoder(config, 64).eval()
+        autoencoder.load_state_dict(weights)
+        autoencoder.to(memory_format=layouts[name])
+        return lambda: made.update({name: encode(autoencoder, images)})
+
+    seconds = race({name: contender(name) for name in layouts}, rounds=5)
+    say(benchmark, measuring, {f"images a second, {name}": len(images) / value for name, value in seconds.items()})
+    assert made["rows"].shape == (len(images), 2, 2, 4, 16, 16)
+    assert torch.allclose(made["rows"].float(), made["channels last"].float(), atol=0.02)
+
+
+@pytest.mark.benchmark(group="checkpoints")
+def test_export(benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path) -> None:
+    """Writing the weights as `diffusers` loads them, in steps; by the wall's clock."""
+    size = S4 if measuring else TOY
+    ours = Ours(tmp_path / "a", size, min(WORDS, size.text))
+    model: Any = ours.trainer.model
+    contenders = {"step": ours.step, "export": lambda: model.save_pretrained(tmp_path / "denoiser")}
+    seconds = race(contenders, rounds=5, clock=time.perf_counter)
+    say(benchmark, measuring, {**seconds, "export in steps": seconds["export"] / seconds["step"]})
+    again = type(model).from_pretrained(tmp_path / "denoiser").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
 
 
 def test_the_bound_of_the_prior_recipe_is_zero_for_the_exact_posterior_and_above_it_for_others() -> None:
