@@ -5,7 +5,8 @@ with the prior one (noise prediction, one pooled token, batch 16, learning rate 
 latents and prompts, at the same capacity. With `all --minutes 5 --split val` it makes the table by which the recipe
 was chosen; what it is compared with then is not what the recipe was chosen on.
 
-Every recipe is trained by the project's trainer; the clock counts training alone. At the given minutes the averaged
+Every recipe is trained by the project's trainer; the clock counts training alone, in
+the time its threads worked, so that what else runs on the machine does not count. At the given minutes the averaged
 weights are kept, and from each of them images are drawn for the prompts of held-out images. A command that was killed
 goes on where it was. Table, curves and grids of samples go to `08_reporting/time_to_quality/` of the environment.
 """
@@ -133,6 +134,11 @@ def train(project: Project, recipe: Recipe, marks: Sequence[float], seed: int) -
     return snapshots
 
 
+def _clock() -> float:
+    """Return seconds of this process's work: what a clock would say if nothing else ran on the machine."""
+    return time.process_time() / torch.get_num_threads()
+
+
 def _folder(job: Job, mark: float) -> Path:
     return job.result / f"minutes_{mark:g}"
 
@@ -150,7 +156,7 @@ def _fit(job: Job, recipe: Recipe, marks: Sequence[float], seed: int, examples: 
     def loss(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
         nonlocal minutes, since, step
         if since is None:  # the first step of this process, or the first after a look at the clock
-            minutes, since = (passed[batch.step] if batch.step and not step else minutes), time.perf_counter()
+            minutes, since = (passed[batch.step] if batch.step and not step else minutes), _clock()
         step = batch.step + 1
         mirrored = batch.rand(1)[:, 0] < 0.5
         z = latents.sample(data.latent_rows[batch.indices], mirrored, batch.randn(*latents.shape))
@@ -161,7 +167,7 @@ def _fit(job: Job, recipe: Recipe, marks: Sequence[float], seed: int, examples: 
 
     def look(model: Any) -> dict[str, float]:
         nonlocal minutes, since
-        minutes, since = minutes + (time.perf_counter() - since) / 60, None
+        minutes, since = minutes + (_clock() - since) / 60, None
         for mark in marks:
             if minutes >= mark and not _folder(job, mark).is_dir():
                 logger.info("%s: %.2f minutes, step %d", recipe.name, minutes, step)

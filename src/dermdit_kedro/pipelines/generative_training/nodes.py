@@ -42,7 +42,7 @@ def train_autoencoder(
     launch_config: LaunchConfig,
     work_dir: Path,
 ) -> tuple[ModelFolder, dict[str, Any]]:
-    """Train an autoencoder on the training images, or adopt the one given.
+    """Train an autoencoder on the training images, or adopt the one given, trained further or as it is.
 
     Args:
         images: Prepared images.
@@ -55,7 +55,8 @@ def train_autoencoder(
         work_dir: The folder of all work folders.
 
     Returns:
-        The autoencoder's folder, and its report: scaling factor, PSNR on held-out images per tone group.
+        The autoencoder's folder, and its report: scaling factor, PSNR and Fréchet distance of the reconstructions of
+        held-out images, over all and per tone group.
     """
     images.refuse_other_size(image_size)
     job = create_job(
