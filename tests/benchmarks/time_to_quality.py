@@ -33,7 +33,6 @@ from dermdit_kedro.dermoscopy.images import (
     build_image_index,
     contact_sheet,
     read_rgb,
-    to_float,
     to_uint8,
     write_png,
 )
@@ -43,6 +42,7 @@ from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.objective import Objective, build_scheduler
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
+from dermdit_kedro.diffusion.reconstruction import reconstruct
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
 from dermdit_kedro.errors import UserError
@@ -207,7 +207,6 @@ def sample(
     return job.handle(ImageFolder)
 
 
-@torch.no_grad()
 def pass_through(project: Project, files: pd.DataFrame) -> ImageFolder:
     """Encode and decode real images: as good as a perfect denoiser could be."""
     images, folder = project.inputs["images"], project.inputs["autoencoder"]
@@ -217,8 +216,7 @@ def pass_through(project: Project, files: pd.DataFrame) -> ImageFolder:
         autoencoder: Any = load_autoencoder(folder.path)
         stack, names = ImageStack(images, list(files["file"])), list(files["file"])
         for rows in torch.arange(len(stack)).split(32):
-            decoded = autoencoder.decode(autoencoder.encode(to_float(stack[rows])).latent_dist.mean).sample
-            for row, image in zip(rows.tolist(), to_uint8(decoded), strict=True):
+            for row, image in zip(rows.tolist(), to_uint8(reconstruct(autoencoder, stack[rows])), strict=True):
                 (job.result / names[row]).parent.mkdir(parents=True, exist_ok=True)
                 write_png(job.result / names[row], image.permute(1, 2, 0).numpy())
         build_image_index(job.result)
