@@ -105,7 +105,7 @@ def main(job: Job) -> None:
     from accelerate import PartialState
 
     autoencoder: Any = load_autoencoder(job.input("autoencoder", ModelFolder).path)
-    autoencoder.to(PartialState().device)
+    autoencoder.to(PartialState().device, memory_format=torch.channels_last)
     examples = job.table("examples")
     stack = ImageStack(job.input("images", ImageFolder), list(examples["file"]))
     progress = Progress("encode latents", len(stack))

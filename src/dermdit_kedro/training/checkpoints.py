@@ -142,8 +142,20 @@ def save_module(file: Path, module: nn.Module) -> None:
 
 
 def load_module(file: Path, module: nn.Module) -> None:
-    """Load a state dict written by `save_module` in place; names and shapes must fit."""
-    module.load_state_dict(load_file(file))
+    """Load a state dict written by `save_module` in place.
+
+    Args:
+        file: The file.
+        module: A module of the same names and shapes.
+
+    Raises:
+        UserError: If a name or a shape does not fit.
+    """
+    try:
+        module.load_state_dict(load_file(file))
+    except RuntimeError as error:
+        faults = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise UserError(f"the weights in {file} must fit the model that goes on from them. {faults}") from error
 
 
 def _states(folder: Path) -> list[Path]:
