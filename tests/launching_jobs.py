@@ -45,6 +45,19 @@ def add_tensors(job: Job) -> None:
         finish(job, total=total)
 
 
+def hang(_job: Job) -> None:
+    """Meet the other ranks, and then never answer them again."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import reduce
+
+    state = PartialState()
+    reduce(torch.ones(1, device=state.device), "sum")
+    if state.process_index == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    reduce(torch.ones(1, device=state.device), "sum")
+
+
 def fail(_job: Job) -> None:
     """Fail with something that is nobody's fault."""
     raise ValueError("row 7 is not an image")
@@ -98,7 +111,7 @@ def finish(job: Job, **content: object) -> None:
 
 BEHAVIOURS = {
     function.__name__: function
-    for function in (add_squares, add_tensors, fail, fail_user, die, wait, wait_deaf, tell_environment)
+    for function in (add_squares, add_tensors, hang, fail, fail_user, die, wait, wait_deaf, tell_environment)
 } | {"leave_unfinished": leave_unfinished}
 
 if __name__ == "__main__":

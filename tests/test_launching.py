@@ -205,6 +205,13 @@ def test_how_one_process_fails(tmp_path: Path, behaviour: str, message: str) -> 
         launch(make(tmp_path, behaviour), ONE)
 
 
+def test_a_rank_that_does_not_answer_ends_the_launch(tmp_path: Path) -> None:
+    job = make(tmp_path, "hang")
+    with pytest.raises(LaunchError, match="hang failed in rank 0: a process did not answer within 5 s: it hangs, or"):
+        launch(job, TWO.model_copy(update={"timeout_s": 5.0, "grace_s": 1.0}))
+    assert alive(job) == []
+
+
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="No module named launching_job"):
         launch(create_job(tmp_path, "typo", "launching_job", config={}), ONE)

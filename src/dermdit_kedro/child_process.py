@@ -48,8 +48,8 @@ _PR_SET_PDEATHSIG = 1
 _TERMINATED = 128 + signal.SIGTERM
 _WORLD_VARIABLES = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*")
 _RANK_VARIABLES = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_TIMED_OUT = re.compile("timed out|timeout|wait timeout", re.IGNORECASE)
-_LOST = re.compile("did not answer|connection (closed|reset|refused)|broken pipe|socket", re.IGNORECASE)
+_TIMED_OUT = re.compile("timed out|timeout", re.IGNORECASE)
+_LOST = re.compile("connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
 
 
 def world() -> tuple[int, int]:
@@ -219,7 +219,6 @@ def _run_foreman(parent: int, plan_file: Path, machine_rank: int | None) -> None
 
     machine = ["--machine_rank", str(machine_rank), "--log_dir", str(folder)]
     arguments = launch_command_parser().parse_args([*plan["options"], *machine, *plan["command"]])
-    arguments.shutdown_timeout = round(plan["grace_s"])  # an option of torch's that accelerate hands on
     try:
         launch_command(arguments)
     except ChildFailedError as error:

@@ -24,7 +24,7 @@ class LaunchConfig(Parameters):
         accelerate_config: File of `accelerate config`, for what has no name here, such as FSDP. Not tested, and states
             are saved as if every process held all weights. The numbers of processes and machines stay those given here.
         timeout_s: Seconds that processes wait for one another: at the start, in a step, while the first writes a
-            state or validates. Longer means that one of them hangs, and ends the job.
+            state or validates. Longer means that one of them hangs, and ends the job; torch kills that one 30 s later.
         grace_s: Seconds that children get to end themselves before they are killed.
     """
 
