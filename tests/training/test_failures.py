@@ -85,10 +85,10 @@ def test_a_loss_that_is_not_a_number(tmp_path: Path, train: Train, latents: Late
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes, for those who may mount one."""
+    """A disk that holds one or two states of 0.8 MB and not three, for those who may mount one."""
     folder = tmp_path / "small_disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2560k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=2300k", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
         pytest.skip("mounting a small disk takes root")
     yield folder
