@@ -98,7 +98,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_during_a_checkpoint(tmp_path: Path, train: Train, small_disk: Path) -> None:
     message = failure_of(train, small_disk / "work", **SHORT)
     assert "No space left on device" in message
-    assert states_of(small_disk)
+    assert states_of(small_disk / "work")
     assert list(small_disk.rglob("*.tmp")) == []
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     check_rerun(train, small_disk / "work", tmp_path / "undisturbed", **SHORT)
