@@ -80,13 +80,15 @@ def _scheduler(parameters: Config) -> Iterator[str]:
 
 
 def _batches(parameters: Config) -> Iterator[str]:
-    processes = _at(parameters, "launch.num_processes", 1)
+    machines = _at(parameters, "launch.num_machines", 1)
+    processes = _at(parameters, "launch.num_processes", 1) * machines
     for block in ("autoencoder_training", "text_encoder_training", "denoiser_training"):
         size = _at(parameters, f"{block}.batch_size")
         parts = processes * _at(parameters, f"{block}.gradient_accumulation_steps", 1)
         if size is not None and size % parts:
-            of = "launch.num_processes" if parts == processes else "launch.num_processes x gradient_accumulation_steps"
-            yield f"{block}.batch_size = {size}: must be a multiple of {of}, {parts}"
+            factors = ["launch.num_processes", *(["launch.num_machines"] if machines > 1 else [])]
+            factors += ["gradient_accumulation_steps"] if parts > processes else []
+            yield f"{block}.batch_size = {size}: must be a multiple of {' x '.join(factors)}, {parts}"
 
 
 def _labels(parameters: Config) -> Iterator[str]:
