@@ -205,6 +205,7 @@ def test_how_one_process_fails(tmp_path: Path, behaviour: str, message: str) -> 
         launch(make(tmp_path, behaviour), ONE)
 
 
+@pytest.mark.slow
 def test_a_rank_that_does_not_answer_ends_the_launch(tmp_path: Path) -> None:
     job = make(tmp_path, "hang")
     with pytest.raises(LaunchError, match="hang failed in rank 0: a process did not answer within 5 s: it hangs, or"):

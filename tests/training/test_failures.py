@@ -113,6 +113,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint(tmp_path: Path, train: Train, 
     check_rerun(train, small_disk / "work", tmp_path / "undisturbed", **SHORT)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow(tmp_path: Path, train: Train) -> None:
     """The nearest to a full disk that takes no rights: a bound on the size of a file, in a process of its own."""
     train(tmp_path / "work", HERE, **SHORT)
@@ -261,6 +262,7 @@ def test_a_folder_that_is_read_only(tmp_path: Path, train: Train) -> None:
     assert message.startswith(f"the work folder must be one that can be written to. Got {work}")
 
 
+@pytest.mark.slow
 def test_an_interrupt(tmp_path: Path, train: Train) -> None:
     train(tmp_path / "undisturbed", HERE, **LONG)
     job = Job(tmp_path / "work" / job_in(tmp_path / "undisturbed").folder.name)
