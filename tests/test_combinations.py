@@ -63,7 +63,11 @@ def test_a_given_autoencoder_is_not_judged_by_the_size_of_ours() -> None:
         ("sampler.scheduler", "ddim", r"'flow' needs flow_euler or flow_heun"),
         ("objective.prediction_type", "epsilon", r"'epsilon' needs ddpm"),
         ("autoencoder_training.batch_size", 15, r"must be a multiple of launch\.num_processes, 2"),
-        ("launch.num_machines", 3, r"autoencoder_training.* multiple of launch\.num_processes x launch\.num_machines, 6"),
+        (
+            "launch.num_machines",
+            3,
+            r"multiple of launch\.num_processes x launch\.num_machines, 6",
+        ),
         ("denoiser_training.gradient_accumulation_steps", 5, r"num_processes x gradient_accumulation_steps, 10"),
         ("objective.learn_sigma", True, r"objective\.learn_sigma needs ddpm"),
         ("classifier.label_name", "is_melanoma", r"classifier\.label_name = 'is_melanoma'"),

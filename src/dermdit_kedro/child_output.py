@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from dermdit_kedro.child_process import FAILURE
+from dermdit_kedro.foreman import FAILURE
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from typing import NoReturn
 
 from dermdit_kedro.atomic import mend
 from dermdit_kedro.child_output import first_cause, follow
-from dermdit_kedro.child_process import FAILURE, PLAN, run_child, stay_on_cpu, world
+from dermdit_kedro.child_process import PLAN, run_child, stay_on_cpu, world
 from dermdit_kedro.errors import UserError
+from dermdit_kedro.foreman import FAILURE
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.launch_config import LaunchConfig
 from dermdit_kedro.launch_plan import write_plan
@@ -193,7 +194,7 @@ def run_foreman(
     Returns:
         The exit status, and the byte of the log it began at.
     """
-    foreman = [sys.executable, "-m", "dermdit_kedro.child_process"]
+    foreman = [sys.executable, "-m", "dermdit_kedro.foreman"]
     command = [*foreman, str(os.getpid()), "--", *prefix, *foreman, "0"] if prefix else [*foreman, str(os.getpid())]
     command += [str(scratch.resolve() / PLAN), *([] if machine_rank is None else [str(machine_rank)])]
     with log.open("ab") as out:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dermdit_kedro.atomic import atomic_file, atomic_folder
 from dermdit_kedro.errors import UserError
+from dermdit_kedro.training.parameters import TrainingConfig
 
 _STATE = "state.json"
 
@@ -45,6 +46,21 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     ema: dict[str, Tensor]
     scaler: Scaler | None = None
+
+
+def describe_run(spec: Mapping[str, Any], training: TrainingConfig) -> dict[str, Any]:
+    """Return what a run is a function of: its job without what changes speed alone.
+
+    Args:
+        spec: The job's `job.json`.
+        training: The settings of the loop.
+
+    Returns:
+        version, config and fingerprints of the inputs, as JSON has them.
+    """
+    config = {**spec["config"], "training": training.model_dump(mode="json", exclude=set(training.speed_fields))}
+    inputs = {name: entry["fingerprint"] for name, entry in spec["inputs"].items()}
+    return {"version": spec["version"], "config": config, "inputs": inputs}
 
 
 def save_checkpoint(folder: Path, state: TrainingState, step: int, made_by: Mapping[str, Any], keep: int) -> None:

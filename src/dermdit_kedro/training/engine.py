@@ -21,6 +21,7 @@ from dermdit_kedro.progress import Progress
 from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.checkpoints import (
     TrainingState,
+    describe_run,
     load_checkpoint,
     load_module,
     refuse_infinite,
@@ -70,8 +71,9 @@ class Trainer:
             trainable, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         ema = {} if training.ema_decay is None else {k: v.detach().clone() for k, v in self._averaged()}
+        self.made_by = describe_run(job.spec, training)
         self.state = TrainingState(model, optimizer, ema, self.accelerator.scaler)
-        self.first_step = load_checkpoint(job.checkpoints, self.state, self._made_by())
+        self.first_step = load_checkpoint(job.checkpoints, self.state, self.made_by)
         self.module, self.optimizer = self.accelerator.prepare(_LossModule(model, loss), optimizer)
         self._best = self._read_best()
         self._sums: dict[str, Tensor] = {}
@@ -79,20 +81,12 @@ class Trainer:
     def _prepare_model(self) -> None:
         """Trade time for memory, and compile, where the settings say so."""
         if self.training.gradient_checkpointing:
-            switches = [getattr(m, "enable_gradient_checkpointing", None) for m in self.model.modules()]
-            if not any(switches):
+            switches = [m for m in self.model.modules() if hasattr(m, "enable_gradient_checkpointing")]
+            if not switches:
                 raise UserError(f"gradient_checkpointing must be false for {type(self.model).__name__}. Got true")
-            next(filter(None, switches))()
+            switches[0].enable_gradient_checkpointing()
         if self.training.compile_mode is not None:
             self.model.compile(mode=self.training.compile_mode, dynamic=False)
-
-    def _made_by(self) -> dict[str, Any]:
-        """Return what the run is a function of: its job without what changes speed alone."""
-        spec = self.job.spec
-        training = self.training.model_dump(mode="json", exclude=set(self.training.speed_fields))
-        config = {**spec["config"], "training": training}
-        inputs = {name: entry["fingerprint"] for name, entry in spec["inputs"].items()}
-        return {"version": spec["version"], "config": config, "inputs": inputs}
 
     def _averaged(self) -> list[tuple[str, Tensor]]:
         return [(k, v) for k, v in self.model.named_parameters() if v.requires_grad]
@@ -141,14 +135,9 @@ class Trainer:
         position = accelerator.process_index * parts + part
         torch.manual_seed(stable_seed(self.seed, "model", step, position))
         batch = Batch(
-            self.seed,
-            step,
-            self.training.batch_size,
-            self.num_examples,
-            position,
-            accelerator.num_processes * parts,
+            self.seed, step, self.training.batch_size, self.num_examples, position, accelerator.num_processes * parts,
             accelerator.device,
-        )
+        )  # fmt: skip
         with accelerator.no_sync(self.module) if part < parts - 1 else nullcontext():
             with accelerator.autocast():
                 losses: dict[str, Tensor] = self.module(batch)
@@ -186,9 +175,7 @@ class Trainer:
                     self._validate(done, validate)
                 if draw is not None:
                     draw(self.model, done)
-                for name, parameter in self._averaged():
-                    if name in live:
-                        parameter.copy_(live[name])
+                self.model.load_state_dict(live, strict=False)
             self.model.train()
         self.accelerator.wait_for_everyone()
 
@@ -203,7 +190,7 @@ class Trainer:
     def _checkpoint(self, done: int) -> None:
         refuse_infinite(self.model, self.what, done, self.job.checkpoints)
         if self.accelerator.is_main_process:
-            save_checkpoint(self.job.checkpoints, self.state, done, self._made_by(), self.training.keep_last)
+            save_checkpoint(self.job.checkpoints, self.state, done, self.made_by, self.training.keep_last)
         self.accelerator.wait_for_everyone()
 
     def use_average(self) -> None:

@@ -55,49 +55,53 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
 
 
 def _variant(variant: Variant) -> Pipeline:
+    return Pipeline([_train(variant), _export(variant)])
+
+
+def _train(variant: Variant) -> Node:
     name = variant.name
-    return Pipeline(
-        [
-            Node(
-                train_denoiser,
-                {
-                    "latents": "latents",
-                    "text_embeddings": f"{variant.text_embeddings}.text_embeddings",
-                    "manifest": "manifest",
-                    "autoencoder_folder": "autoencoder",
-                    "denoiser": f"params:{name}.denoiser",
-                    "objective": "params:objective",
-                    "denoiser_training": "params:denoiser_training",
-                    "sampler": "params:sampler",
-                    "seed": "params:seed",
-                    "launch_config": "params:launch",
-                    "work_dir": "work_dir",
-                },
-                [f"{name}.denoiser", f"{name}.training_history", f"{name}.training_samples"],
-                name="train_denoiser",
-                namespace=name,
-            ),
-            Node(
-                bind(export_generator, variant=name),
-                {
-                    "denoiser_folder": f"{name}.denoiser",
-                    "autoencoder_folder": "autoencoder",
-                    "text_encoder_folder": "text_encoder",
-                    "manifest": "manifest",
-                    "prompts": f"{variant.text_embeddings}.prompts",
-                    "data_report": "data_report",
-                    "training_history": f"{name}.training_history",
-                    "autoencoder_report": "autoencoder_report",
-                    "image_size": "params:image_size",
-                    "denoiser": f"params:{name}.denoiser",
-                    "objective": "params:objective",
-                    "sampler": "params:sampler",
-                    "launch_config": "params:launch",
-                    "work_dir": "work_dir",
-                },
-                f"{name}.generator",
-                name="export_generator",
-                namespace=name,
-            ),
-        ]
+    return Node(
+        train_denoiser,
+        {
+            "latents": "latents",
+            "text_embeddings": f"{variant.text_embeddings}.text_embeddings",
+            "manifest": "manifest",
+            "autoencoder_folder": "autoencoder",
+            "denoiser": f"params:{name}.denoiser",
+            "objective": "params:objective",
+            "denoiser_training": "params:denoiser_training",
+            "sampler": "params:sampler",
+            "seed": "params:seed",
+            "launch_config": "params:launch",
+            "work_dir": "work_dir",
+        },
+        [f"{name}.denoiser", f"{name}.training_history", f"{name}.training_samples"],
+        name="train_denoiser",
+        namespace=name,
+    )
+
+
+def _export(variant: Variant) -> Node:
+    name = variant.name
+    return Node(
+        bind(export_generator, variant=name),
+        {
+            "denoiser_folder": f"{name}.denoiser",
+            "autoencoder_folder": "autoencoder",
+            "text_encoder_folder": "text_encoder",
+            "manifest": "manifest",
+            "prompts": f"{variant.text_embeddings}.prompts",
+            "data_report": "data_report",
+            "training_history": f"{name}.training_history",
+            "autoencoder_report": "autoencoder_report",
+            "image_size": "params:image_size",
+            "denoiser": f"params:{name}.denoiser",
+            "objective": "params:objective",
+            "sampler": "params:sampler",
+            "launch_config": "params:launch",
+            "work_dir": "work_dir",
+        },
+        f"{name}.generator",
+        name="export_generator",
+        namespace=name,
     )
