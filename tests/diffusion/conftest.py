@@ -1,14 +1,18 @@
 """A miniature of everything sampling needs: real classes, a few weights."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dermdit_kedro.dermoscopy.images import build_image_index
-from dermdit_kedro.handles import ImageFolder, TextEmbeddings
+from dermdit_kedro.handles import ImageFolder, ModelFolder, TextEmbeddings
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +53,23 @@ def manifest() -> pd.DataFrame:
     return pd.DataFrame(
         {"image_id": ids, "source": "discs", "split": split, "tone_group": tones, "is_malignant": malignant}
     )
+
+
+@pytest.fixture(scope="session")
+def text_encoder(tmp_path_factory) -> ModelFolder:
+    """A CLIP text model of width 12, as wide as the embeddings, with random weights."""
+    folder = tmp_path_factory.mktemp("text_encoder")
+    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    tokenizer.train_from_iterator(["malignant dark"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=special))
+    state = json.loads(tokenizer.to_str())["model"]
+    clip = CLIPTokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], model_max_length=4)
+    clip.save_pretrained(folder / "tokenizer")
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(clip), hidden_size=12, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=4, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id,
+        pad_token_id=clip.pad_token_id,
+    )  # fmt: skip
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    return ModelFolder(folder, "toy text encoder")

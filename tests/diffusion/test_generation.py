@@ -1,6 +1,5 @@
 """From images to a generator folder and back to images, through the real nodes at toy size."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,8 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from tokenizers import Tokenizer, models, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
@@ -56,25 +54,6 @@ def autoencoder(images, manifest, work_dir):
 @pytest.fixture(scope="module")
 def latents(images, manifest, autoencoder, work_dir):
     return nodes.encode_latents(images, manifest, autoencoder[0], LaunchConfig(), work_dir)
-
-
-@pytest.fixture(scope="module")
-def text_encoder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text_encoder")
-    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-    special = ["<|startoftext|>", "<|endoftext|>"]
-    tokenizer.train_from_iterator(["malignant dark"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=special))
-    state = json.loads(tokenizer.to_str())["model"]
-    clip = CLIPTokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], model_max_length=4)
-    clip.save_pretrained(folder / "tokenizer")
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=len(clip), hidden_size=12, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=4, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id,
-        pad_token_id=clip.pad_token_id,
-    )  # fmt: skip
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    return ModelFolder(folder, "toy text encoder")
 
 
 def _train_denoiser(latents, text_embeddings, manifest, autoencoder, work_dir, denoiser=DENOISER, **options):

