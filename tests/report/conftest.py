@@ -224,6 +224,7 @@ def make_parts() -> dict[str, Any]:
         },
         "autoencoder_report": {
             "psnr": {"value": 27.3, "n": 36, "split": "val"},
+            "frechet_distance": {"name": "fd_efficientnet_lite0", "value": 136.44, "floor": 121.7, "n": 1000},
             "scaling_factor": 0.91,
             "by_tone_group": {"light": {"value": 27.9, "n": 20}},
             "history": {"steps": steps[:13], "loss": losses[:13], "validation": []},

@@ -128,7 +128,7 @@ def build_summary(parts: ReportParts, *, baseline: str, seed: int, image_size: i
         "image_size": image_size,
         "data": _data(parts.data),
         "prompt_audit": {name: audit or NOT_MEASURED for name, audit in parts.prompt_audits.items()} or NOT_MEASURED,
-        "autoencoder": _picked(parts.autoencoder, ("psnr", "by_tone_group", "scaling_factor")),
+        "autoencoder": _picked(parts.autoencoder, ("psnr", "by_tone_group", "frechet_distance", "scaling_factor")),
         "training": {v: _training(parts.training.get(v)) for v in variants} or NOT_MEASURED,
         "image_metrics": {v: _image_metrics(parts.image_metrics.get(v)) for v in variants} or NOT_MEASURED,
         "agreement": {v: _agreement(parts.image_metrics.get(v)) for v in variants} or NOT_MEASURED,
