@@ -11,8 +11,8 @@ lint:  ## what CI checks before the tests
 	uv run mypy
 	uv run pydoclint --quiet src
 
-test:  ## the suite, offline
-	uv run pytest
+test:  ## the suite, offline, two files of tests at a time
+	uv run pytest -n 2 --dist loadfile
 
 slow:  ## the tests that take minutes
 	uv run pytest -m slow

@@ -27,10 +27,11 @@ TWO_MACHINES = LaunchConfig(
     launcher="accelerate", device="cpu", num_machines=2, main_process_ip="127.0.0.1", timeout_s=120
 )
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.launching import LaunchConfig, launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits that it is ignored
 launch(Job(Path(sys.argv[1])), LaunchConfig.model_validate_json(sys.argv[2]))
 """
 
@@ -134,7 +135,7 @@ def test_a_machine_that_does_not_come_ends_the_launch(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("plan.json")) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_prefix_command_ends_with_its_parent(
     tmp_path: Path, parents: list["subprocess.Popen[str]"], number: signal.Signals
 ) -> None:

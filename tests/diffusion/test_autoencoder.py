@@ -182,6 +182,7 @@ def test_a_killed_training_ends_at_the_same_bits(images, manifest, tmp_path, mon
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(images, manifest, tmp_path):
     two = LaunchConfig(launcher="accelerate", num_processes=2)
     reports = [

@@ -81,7 +81,9 @@ def test_what_the_autoencoder_loses_stands_beside_its_floor(page: str, parts: di
     report = parts["autoencoder_report"]
     few = {**report, "frechet_distance": {"name": "fd_efficientnet_lite0", "value": None, "floor": None, "n": 36}}
     for without in ({**report, "frechet_distance": None}, few):
-        assert "Fréchet distance to their reconstructions: not measured" in text(render({"autoencoder_report": without}))
+        assert "Fréchet distance to their reconstructions: not measured" in text(
+            render({"autoencoder_report": without})
+        )
 
 
 @pytest.mark.parametrize(

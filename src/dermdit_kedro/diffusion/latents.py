@@ -110,13 +110,12 @@ def main(job: Job) -> None:
     stack = ImageStack(job.input("images", ImageFolder), list(examples["file"]))
     progress = Progress("encode latents", len(stack))
     first = encode(autoencoder, stack[[0]])
-    with atomic_file(job.result / "moments.npy") as aside:
-        shape = (len(stack), *first.shape[1:])
-        moments = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float16, shape=shape)
+    with atomic_file(job.result / "moments.npy") as aside, aside.open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(stack), *first.shape[1:])}
+        np.lib.format.write_array_header_1_0(file, header)
         for rows in torch.arange(len(stack)).split(BATCH_SIZE):
-            moments[rows.numpy()] = encode(autoencoder, stack[rows]).numpy()
+            file.write(encode(autoencoder, stack[rows]).numpy().astype("<f2").tobytes())
             progress.advance(len(rows))
-        moments.flush()
     index = examples[["image_id"]].assign(row=range(len(examples)))
     index.to_parquet(job.result / "index.parquet", index=False)
     write_json(job.result / "latents.json", {"scaling_factor": float(autoencoder.config.scaling_factor)})
