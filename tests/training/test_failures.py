@@ -28,14 +28,18 @@ HERE = LaunchConfig()
 TWO = LaunchConfig(launcher="accelerate", device="cpu", num_processes=2, timeout_s=15, grace_s=5)
 SHORT = {"max_train_steps": 6, "checkpointing_steps": 1}
 LONG = {"max_train_steps": 300, "checkpointing_steps": 5}
+BOUND = 60
+"""Seconds within which a failure has to end the run."""
 
 pytestmark = pytest.mark.timeout(200)
 
 
 def failure_of(train: Train, work_dir: Path, config: LaunchConfig = HERE, **changes: int) -> str:
     """Train, and return the one message that `kedro run` would show of the failure."""
+    began = time.monotonic()
     with pytest.raises(Exception) as failure:
         train(work_dir, config, **changes)
+    assert changes == LONG or time.monotonic() - began < BOUND  # a long one fails later than it begins
     message = shown(failure.value)
     assert processes_of(work_dir) == []
     return message
@@ -197,8 +201,9 @@ def test_prompts_of_another_width_than_the_state(
     check_rerun(train, tmp_path / "work", tmp_path / "undisturbed", **SHORT)
 
 
-def signal_second_rank(work_dir: Path, number: int) -> threading.Thread:
-    """Send the second worker a signal once a state is written."""
+def signal_second_rank(work_dir: Path, number: int) -> tuple[threading.Thread, list[float]]:
+    """Send the second worker a signal once a state is written; return who does and, later, when it was done."""
+    sent = []
 
     def wait_and_send() -> None:
         while not states_of(work_dir):
@@ -207,12 +212,13 @@ def signal_second_rank(work_dir: Path, number: int) -> threading.Thread:
             try:
                 if process.environ().get("RANK") == "1":
                     process.send_signal(number)
+                    sent.append(time.monotonic())
             except psutil.Error:
                 continue
 
     thread = threading.Thread(target=wait_and_send, daemon=True)
     thread.start()
-    return thread
+    return thread, sent
 
 
 @pytest.mark.slow
@@ -224,8 +230,9 @@ def signal_second_rank(work_dir: Path, number: int) -> threading.Thread:
     ],
 )
 def test_a_rank_that_dies_or_hangs(tmp_path: Path, train: Train, number: signal.Signals, cause: str) -> None:
-    thread = signal_second_rank(tmp_path / "work", number)
+    thread, sent = signal_second_rank(tmp_path / "work", number)
     message = failure_of(train, tmp_path / "work", TWO, **LONG)
+    assert time.monotonic() - sent[0] < BOUND
     thread.join()
     assert re.search(cause, message), message
     resumed_from = int(states_of(tmp_path / "work")[-1].name.removeprefix("step_"))
@@ -282,7 +289,7 @@ def test_an_interrupt(tmp_path: Path, train: Train) -> None:
         while not states_of(tmp_path / "work"):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        said = process.communicate()[1]
+        said = process.communicate(timeout=BOUND)[1]
     assert process.returncode == 1
     assert "train_denoiser was interrupted (SIGINT); what it had finished is kept" in said
     assert "Traceback" not in said
