@@ -25,6 +25,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "v_prediction": {"objective": {"prediction_type": "v_prediction"}},
     "no_adaln": {"denoiser": {"adaln": False}},
     "pooled": {"denoiser": {"conditioning": "pooled"}},
+    "patch_2": {"denoiser": {"patch_size": 2}},
     "width_192_depth_6": {"denoiser": {"hidden_size": 192, "depth": 6}},
     "width_256_depth_4": {"denoiser": {"hidden_size": 256, "depth": 4}},
     "width_384_depth_8": {"denoiser": {"hidden_size": 384, "depth": 8, "num_heads": 6}},

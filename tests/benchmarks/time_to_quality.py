@@ -57,7 +57,7 @@ from dermdit_kedro.seeds import stable_seed
 from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.streams import Batch
 
-logger = logging.getLogger("time_to_quality")
+logger = logging.getLogger("dermdit_kedro.time_to_quality")
 
 PROMPTS = "five_attributes"
 NEEDED = (
