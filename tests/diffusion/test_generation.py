@@ -159,8 +159,7 @@ def test_every_kind_of_denoiser_trains_exports_and_samples(
     exported = _export(trained, autoencoder, text_encoder, manifest, tmp_path, denoiser)
     pipeline = DermDiTPipeline.from_pretrained(exported.path)
     pipeline.set_progress_bar_config(disable=True)
-    scale = 2.0 if denoiser.conditional else 1.0
-    image = pipeline("malignant", guidance_scale=scale, num_inference_steps=2).images[0]
+    image = pipeline("malignant").images[0]
     assert image.size == (16, 16)
     if not denoiser.conditional:
         with pytest.raises(ValueError, match="guidance_scale must be 1"):
@@ -241,6 +240,75 @@ def test_guidance_at_one_is_the_conditional_model(generator):
         for scale in (1.0, 1.0 + 1e-9)
     ]
     assert torch.allclose(drawn[0], drawn[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_draws_nearly_the_same(generator, dtype):
+    drawn = [
+        DermDiTPipeline.from_pretrained(generator.path, dtype=precision)(
+            ["dark", "malignant"], generator=torch.Generator().manual_seed(0), output_type="pt"
+        ).images
+        for precision in (dtype, torch.float32)
+    ]
+    assert drawn[0].dtype == torch.float32
+    assert (drawn[0] - drawn[1]).abs().max() < 0.05
+
+
+@pytest.fixture(scope="module")
+def pipeline(generator):
+    return DermDiTPipeline.from_pretrained(generator.path)
+
+
+def _seeded(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def test_the_folder_says_how_it_is_drawn_from(pipeline):
+    said = pipeline("dark", generator=_seeded(0), output_type="pt").images
+    asked = pipeline(
+        "dark", guidance_scale=SAMPLER.guidance_scale, num_inference_steps=SAMPLER.num_inference_steps,
+        generator=_seeded(0), output_type="pt",
+    ).images  # fmt: skip
+    assert torch.equal(said, asked)
+
+
+def test_several_images_of_a_prompt_are_those_of_the_prompt_repeated(pipeline):
+    options = {"generator": _seeded(0, 1, 2, 3), "output_type": "pt"}
+    several = pipeline(["dark", "light"], num_images_per_prompt=2, **options).images
+    options["generator"] = _seeded(0, 1, 2, 3)
+    assert torch.equal(several, pipeline(["dark", "dark", "light", "light"], **options).images)
+
+
+def test_a_negative_prompt_is_one_for_all_or_one_a_prompt(pipeline):
+    def draw(negative):
+        options = {"guidance_scale": 4.0, "generator": _seeded(0, 0), "output_type": "pt"}
+        return pipeline(["dark", "dark"], negative_prompt=negative, **options).images
+
+    none, one, each = draw(None), draw("malignant"), draw(["malignant", ""])
+    assert not torch.allclose(none, one)
+    assert torch.allclose(each[0], one[0], atol=1e-5)
+    assert torch.allclose(each[1], none[1], atol=1e-5)
+
+
+def test_arrays_are_what_tensors_are(pipeline):
+    arrays, tensors = (pipeline("dark", generator=_seeded(0), output_type=kind).images for kind in ("np", "pt"))
+    assert np.array_equal(arrays, tensors.permute(0, 2, 3, 1).numpy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompt": []}, "at least one prompt. Got none"),
+        ({"num_inference_steps": 0}, "num_inference_steps must be at least 1. Got 0"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt must be at least 1. Got 0"),
+        ({"negative_prompt": ["a", "b"]}, r"one a prompt \(1\). Got 2"),
+        ({"num_images_per_prompt": 2, "generator": _seeded(0)}, r"one generator an image \(2\). Got 1"),
+        ({"output_type": "jpeg"}, "output_type must be one of pil, np, pt, latent. Got 'jpeg'"),
+    ],
+)
+def test_a_call_that_cannot_be_is_refused(pipeline, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline(**{"prompt": "dark", **arguments})
 
 
 def test_the_generator_folder_loads_in_a_fresh_process(generator):

@@ -56,6 +56,7 @@ def main(job: Job) -> None:
     """
     denoiser_config, objective = job.config("denoiser", DenoiserConfig), job.config("objective", ObjectiveConfig)
     sampler = job.config("sampler", SamplerConfig)
+    scale = sampler.guidance_scale if denoiser_config.conditional else 1.0
     text_encoder, tokenizer = load_text_encoder(job.input("text_encoder", ModelFolder).path)
     denoiser = load_denoiser(job.input("denoiser", ModelFolder).path, denoiser_config)
     _refuse_other_text(denoiser, text_encoder, denoiser_config)
@@ -67,6 +68,8 @@ def main(job: Job) -> None:
         tokenizer=tokenizer,
         scheduler=build_scheduler(objective, sampler),
         conditional=denoiser_config.conditional,
+        guidance_scale=scale,
+        num_inference_steps=sampler.num_inference_steps,
     )
     pipeline.save_pretrained(job.result)
     facts: dict[str, Any] = job.config("card", dict)
@@ -80,7 +83,7 @@ def main(job: Job) -> None:
         learn_sigma=objective.learn_sigma,
         scheduler=sampler.scheduler,
         num_inference_steps=sampler.num_inference_steps,
-        guidance_scale=sampler.guidance_scale if denoiser_config.conditional else 1.0,
+        guidance_scale=scale,
         example=facts["prompts"][0] if denoiser_config.conditional and facts["prompts"] else "",
     )
     job.complete()

@@ -12,6 +12,8 @@ from torch import Tensor
 from dermdit_kedro.diffusion import patch_autoencoder, transformer  # noqa: F401
 from dermdit_kedro.prompts.clip import encode_text
 
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
 
 def denoise(
     denoiser: Any,
@@ -30,14 +32,15 @@ def denoise(
         denoiser: DermDiT or the U-Net; where it tells a variance too, that of the prompt is used unguided.
         scheduler: A diffusers scheduler that fits the objective.
         noise: Standard normal (b, c, h, w).
-        embeddings: Text embeddings (b, l, e); where guided (2 b, l, e), what to move away from first.
+        embeddings: Text embeddings (b, l, e) in the precision of the denoiser; where guided (2 b, l, e), what to move
+            away from first.
         mask: True where a text token is real, (b, l) or (2 b, l).
         guidance_scale: Classifier-free guidance over all latent channels; 1 is the conditional model alone.
         num_inference_steps: Steps of the scheduler.
         generator: One for all, or one an image, for schedulers that add noise.
 
     Returns:
-        Scaled latents (b, c, h, w).
+        Scaled latents (b, c, h, w) in the precision of the noise, in which every step is summed up.
     """
     is_guided = guidance_scale != 1
     scheduler.set_timesteps(num_inference_steps, device=noise.device)
@@ -48,9 +51,9 @@ def denoise(
         if hasattr(scheduler, "scale_model_input"):
             doubled = scheduler.scale_model_input(doubled, t)
         prediction = denoiser(
-            doubled, t.expand(len(doubled)), encoder_hidden_states=embeddings, encoder_attention_mask=mask,
-            return_dict=False,
-        )[0]  # fmt: skip
+            doubled.to(embeddings.dtype), t.expand(len(doubled)), encoder_hidden_states=embeddings,
+            encoder_attention_mask=mask, return_dict=False,
+        )[0].to(noise.dtype)  # fmt: skip
         if is_guided:
             away, toward = prediction.chunk(2)
             guided = away + guidance_scale * (toward - away)
@@ -67,14 +70,14 @@ def decode_latents(vae: Any, latents: Tensor) -> Tensor:
         latents: (b, c, h, w).
 
     Returns:
-        Images in [0, 1], (b, 3, H, W).
+        Images in [0, 1], float32 (b, 3, H, W).
     """
-    images: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
+    images: Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample.float()
     return (images / 2 + 0.5).clamp(0, 1)
 
 
 class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """Text-to-image pipeline over any denoiser of the project.
+    """Text-to-image pipeline over any denoiser of the project, in any precision that its parts are loaded in.
 
     Args:
         denoiser: DermDiT or the U-Net baseline.
@@ -83,84 +86,127 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         tokenizer: Its tokenizer.
         scheduler: A diffusers scheduler that fits the objective.
         conditional: Whether the denoiser was trained with prompts; if not, every prompt is the null prompt.
+        guidance_scale: Guidance where a call names none.
+        num_inference_steps: Steps where a call names none.
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser->vae"
 
     def __init__(
-        self, denoiser: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any, conditional: bool = True
+        self,
+        denoiser: Any,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        conditional: bool = True,
+        guidance_scale: float = 1.0,
+        num_inference_steps: int = 20,
     ) -> None:
         super().__init__()
         self.register_modules(
             denoiser=denoiser, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
         )
-        self.register_to_config(conditional=conditional)
+        self.register_to_config(
+            conditional=conditional, guidance_scale=guidance_scale, num_inference_steps=num_inference_steps
+        )
 
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Encode prompts; returns (embeddings (b, l, e), mask (b, l)) (equation 2)."""
+        """Encode prompts (equation 2).
+
+        Args:
+            prompts: b texts; the null prompt stands for each where the denoiser was trained without prompts.
+
+        Returns:
+            Embeddings (b, l, e) in the precision of the denoiser and their mask (b, l).
+        """
         texts = list(prompts) if self.config.conditional else [""] * len(prompts)
         embeddings, mask = encode_text(self.text_encoder, self.tokenizer, texts)
         longest = int(mask.sum(1).max())  # padded tokens have no influence: leave those off that all prompts pad
-        return embeddings[:, :longest].to(self.device), mask[:, :longest].to(self.device)
+        device = self._execution_device
+        return embeddings[:, :longest].to(device, self.denoiser.dtype), mask[:, :longest].to(device)
 
     @torch.no_grad()
     def __call__(
         self,
         prompt: str | Sequence[str],
         *,
-        guidance_scale: float = 2.0,
-        num_inference_steps: int = 20,
+        guidance_scale: float | None = None,
+        num_inference_steps: int | None = None,
+        num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
-        negative_prompt: str = "",
+        negative_prompt: str | Sequence[str] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
     ) -> Any:
-        """Draw one image a prompt.
+        """Draw images of prompts.
 
         Args:
             prompt: One prompt or several.
-            guidance_scale: Classifier-free guidance over all latent channels; 1 is the conditional model.
-            num_inference_steps: Steps of the scheduler.
+            guidance_scale: Classifier-free guidance over all latent channels; 1 is the conditional model, null what
+                the folder says.
+            num_inference_steps: Steps of the scheduler; null for as many as the folder says.
+            num_images_per_prompt: Images drawn of each prompt, side by side in the result.
             generator: One for all, or one an image, so that an image does not depend on its batch.
-            negative_prompt: What guidance moves away from.
-            output_type: `pil`, `pt` (float (b, 3, h, w) in [0, 1]) or `latent`.
+            negative_prompt: What guidance moves away from, one for all or one a prompt; null for the null prompt.
+            output_type: `pil`, `np` (float (b, H, W, 3) in [0, 1]), `pt` (float (b, 3, H, W) in [0, 1]) or `latent`.
             return_dict: Whether to wrap the images as diffusers does.
 
         Returns:
             `ImagePipelineOutput` with images, or a tuple of them.
 
         Raises:
-            ValueError: If guidance is asked of an unconditional model, or there is not one generator an image.
+            ValueError: If guidance is asked of an unconditional model, or prompts, generators or steps do not fit.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        away = negative_prompt or ""
+        negatives = [away] * len(prompts) if isinstance(away, str) else list(away)
         generators = list(generator) if isinstance(generator, Sequence) else generator
-        self._check(prompts, guidance_scale, generators)
-        latents = self._denoise(prompts, guidance_scale, num_inference_steps, generators, negative_prompt)
-        if output_type == "latent":
-            images: Any = latents
-        else:
-            images = decode_latents(self.vae, latents)
-            if output_type == "pil":
-                images = self.numpy_to_pil(images.permute(0, 2, 3, 1).float().cpu().numpy())
+        scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
+        steps = self.config.num_inference_steps if num_inference_steps is None else num_inference_steps
+        _refuse_misfits(prompts, negatives, generators, num_images_per_prompt, steps, output_type)
+        if scale != 1 and not self.config.conditional:
+            raise ValueError(f"guidance_scale must be 1 for an unconditional model. Got {scale}")
+        texts, aways = ([text for text in each for _ in range(num_images_per_prompt)] for each in (prompts, negatives))
+        images: Any = self._denoise(texts, scale, steps, generators, aways)
+        if output_type != "latent":
+            images = decode_latents(self.vae, images)
+        if output_type in ("pil", "np"):
+            images = images.permute(0, 2, 3, 1).cpu().numpy()
+        if output_type == "pil":
+            images = self.numpy_to_pil(images)
+        self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _check(self, prompts: list[str], guidance_scale: float, generators: Any) -> None:
-        if guidance_scale != 1 and not self.config.conditional:
-            raise ValueError(f"guidance_scale must be 1 for an unconditional model. Got {guidance_scale}")
-        if isinstance(generators, list) and len(generators) != len(prompts):
-            raise ValueError(f"there must be one generator an image ({len(prompts)}). Got {len(generators)}")
-
     def _denoise(
-        self, prompts: list[str], guidance_scale: float, num_inference_steps: int, generators: Any, negative: str
+        self, prompts: list[str], guidance_scale: float, num_inference_steps: int, generators: Any, away: list[str]
     ) -> Tensor:
         from diffusers.utils.torch_utils import randn_tensor
 
         config = self.denoiser.config
         shape = (len(prompts), config.in_channels, config.sample_size, config.sample_size)
-        is_guided = guidance_scale != 1
-        embeddings, mask = self.encode_prompt([negative] * len(prompts) + prompts if is_guided else prompts)
-        noise = randn_tensor(shape, generator=generators, device=self.device, dtype=embeddings.dtype)
+        embeddings, mask = self.encode_prompt(away + prompts if guidance_scale != 1 else prompts)
+        noise = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=torch.float32)
         return denoise(
             self.denoiser, self.scheduler, noise, embeddings, mask, guidance_scale=guidance_scale,
             num_inference_steps=num_inference_steps, generator=generators,
         )  # fmt: skip
+
+
+def _refuse_misfits(
+    prompts: list[str], negatives: list[str], generators: Any, images_per_prompt: int, steps: int, output_type: str
+) -> None:
+    if not prompts:
+        raise ValueError("there must be at least one prompt. Got none")
+    if len(negatives) != len(prompts):
+        raise ValueError(f"there must be one negative prompt, or one a prompt ({len(prompts)}). Got {len(negatives)}")
+    if images_per_prompt < 1:
+        raise ValueError(f"num_images_per_prompt must be at least 1. Got {images_per_prompt}")
+    if isinstance(generators, list) and len(generators) != len(prompts) * images_per_prompt:
+        raise ValueError(
+            f"there must be one generator an image ({len(prompts) * images_per_prompt}). Got {len(generators)}"
+        )
+    if steps < 1:
+        raise ValueError(f"num_inference_steps must be at least 1. Got {steps}")
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"output_type must be one of {', '.join(OUTPUT_TYPES)}. Got {output_type!r}")

@@ -254,9 +254,9 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Returns:
             `Transformer2DModelOutput` with the prediction (b, out_channels, h, w), or a tuple of it.
         """
-        x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions  # (b, n, d)
-        sinusoids = self.timestep_sinusoids(timestep.expand(len(sample))).to(x.dtype)
-        t = self.timestep_embed(sinusoids)  # (b, d)
+        dtype = self.patch_embed.weight.dtype
+        x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions.to(dtype)  # (b, n, d)
+        t = self.timestep_embed(self.timestep_sinusoids(timestep.expand(len(sample))).to(dtype))  # (b, d)
         context, mask = self._context(t, encoder_hidden_states, encoder_attention_mask)
         modulation = None if self.modulation is None else self.modulation(F.silu(t)).unflatten(1, (6, -1))
         for block in self.blocks:

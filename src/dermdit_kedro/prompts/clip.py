@@ -123,13 +123,14 @@ def encode_text(
 
     Returns:
         Embeddings float32 (n, l, d), zero at padding, and mask bool (n, l), True at real tokens; both on the
-        text encoder's device.
+        device that the text encoder computes on.
     """
     import torch
 
     input_ids, mask = (part.to(text_encoder.device) for part in tokenize(tokenizer, prompts, max_length))
     with torch.no_grad():
         hidden = text_encoder(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state.float()
+    mask = mask.to(hidden.device)  # an offloaded encoder computes elsewhere than it waits
     return hidden * mask.unsqueeze(-1), mask
 
 
