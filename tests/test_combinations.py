@@ -70,6 +70,7 @@ def test_a_given_autoencoder_is_not_judged_by_the_size_of_ours() -> None:
         ),
         ("denoiser_training.gradient_accumulation_steps", 5, r"num_processes x gradient_accumulation_steps, 10"),
         ("objective.learn_sigma", True, r"objective\.learn_sigma needs ddpm"),
+        ("autoencoder.latent_channels", 49, r"latent_channels = 49: must be at most 48"),
         ("classifier.label_name", "is_melanoma", r"classifier\.label_name = 'is_melanoma'"),
         ("screening_classifier.label_name", "is_melanoma", r"screening_classifier\.label_name"),
         ("synthesis.attributes", ["site"], r"lacks site"),
@@ -79,6 +80,17 @@ def test_a_given_autoencoder_is_not_judged_by_the_size_of_ours() -> None:
 def test_what_does_not_fit_is_refused_by_name(key: str, value: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         refuse_combinations(changed(key, value))
+
+
+@pytest.mark.parametrize(("scheduler", "most"), [("ddpm", 1000), ("ddim", 1000), ("dpm_solver", 999), ("unipc", 999)])
+def test_a_sampler_has_no_more_steps_than_the_schedule(scheduler: str, most: int) -> None:
+    def with_steps(count: int) -> dict[str, Any]:
+        sampler = {"scheduler": scheduler, "num_inference_steps": count}
+        return FITTING | {"objective": {"prediction_type": "epsilon", "num_train_timesteps": 1000}, "sampler": sampler}
+
+    assert refuse_combinations(with_steps(most)) is None
+    with pytest.raises(UserError, match=rf"num_inference_steps = {most + 1}: must be at most {most} for {scheduler}"):
+        refuse_combinations(with_steps(most + 1))
 
 
 def test_every_fault_is_told_at_once() -> None:

@@ -48,6 +48,12 @@ def _sizes(parameters: Config) -> Iterator[str]:
     if uneven:
         yield f"autoencoder.block_out_channels = {list(channels)}: each must be a multiple of 8, for its group norms"
     factor = _at(parameters, "autoencoder.pixel_shuffle", 1) * 2 ** (len(channels) - 1)
+    latent_channels = _at(parameters, "autoencoder.latent_channels", 4)
+    if latent_channels > 3 * factor**2:
+        yield (
+            f"autoencoder.latent_channels = {latent_channels}: must be at most {3 * factor**2}, the values of the "
+            f"{factor} x {factor} pixels that a latent pixel stands for"
+        )
     if size % factor:
         yield (
             f"image_size = {size}: must be a multiple of {factor}, by which an autoencoder of {len(channels)} "
@@ -75,6 +81,13 @@ def _scheduler(parameters: Config) -> Iterator[str]:
     if scheduler and kind and scheduler.startswith("flow_") != (kind == "flow"):
         fitting = "flow_euler or flow_heun" if kind == "flow" else "ddpm, ddim, dpm_solver or unipc"
         yield f"sampler.scheduler = {scheduler!r}: objective.prediction_type {kind!r} needs {fitting}"
+    steps, trained = _at(parameters, "sampler.num_inference_steps", 1), _at(parameters, "objective.num_train_timesteps")
+    most = {"ddpm": 0, "ddim": 0, "dpm_solver": 1, "unipc": 1}  # solvers of higher order need a timestep to spare
+    if scheduler in most and trained and steps > trained - most[scheduler]:
+        yield (
+            f"sampler.num_inference_steps = {steps}: must be at most {trained - most[scheduler]} for {scheduler}, "
+            f"with objective.num_train_timesteps {trained}"
+        )
     if scheduler and scheduler != "ddpm" and _at(parameters, "objective.learn_sigma", default=False):
         yield f"sampler.scheduler = {scheduler!r}: objective.learn_sigma needs ddpm"
 

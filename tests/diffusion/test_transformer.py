@@ -148,6 +148,11 @@ def test_a_pooled_unet_is_refused():
         DenoiserConfig(architecture="unet", conditioning="pooled")
 
 
+def test_a_unet_whose_channels_its_groups_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match=r"multiples of 16, its norm groups. Got \[24, 48\]"):
+        DenoiserConfig(architecture="unet", block_out_channels=(24, 48))
+
+
 @pytest.mark.parametrize(
     ("kind", "adaln", "conditioning"),
     [("flow", True, "tokens"), ("epsilon", False, "tokens"), ("flow", True, "pooled")],

@@ -66,7 +66,7 @@ class DenoiserConfig(Parameters):
         depth: Number of transformer blocks.
         num_heads: Attention heads of the transformer.
         adaln: Whether the timestep also modulates each block (adaLN); the paper's block has it off.
-        block_out_channels: Channels per resolution of the U-Net.
+        block_out_channels: Channels per resolution of the U-Net, multiples of 16.
         layers_per_block: Residual blocks per resolution of the U-Net.
     """
 
@@ -95,6 +95,13 @@ class DenoiserConfig(Parameters):
     def _tokens_for_the_unet(self) -> Self:
         if self.architecture == "unet" and self.conditioning == "pooled":
             raise ValueError("conditioning of a unet must be tokens or none. Got 'pooled'")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_divide_the_channels(self) -> Self:
+        if self.architecture == "unet" and any(count % 16 for count in self.block_out_channels):
+            got = list(self.block_out_channels)
+            raise ValueError(f"block_out_channels of a unet must be multiples of 16, its norm groups. Got {got}")
         return self
 
     @model_validator(mode="after")
