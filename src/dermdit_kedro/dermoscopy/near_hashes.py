@@ -143,7 +143,7 @@ class _Plan:
         return len(left)
 
 
-def _ends(is_change: Bool[np.ndarray, " k"]) -> Positions:
+def _ends(is_change: Bool[np.ndarray, " k"]) -> Int[np.ndarray, " k+1"]:
     """Return for each position where its run ends: one past its last."""
     ends = np.append(np.flatnonzero(is_change) + 1, len(is_change) + 1)
     return np.repeat(ends, np.diff(ends, prepend=0))

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from math import isnan, nan
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image
 from scipy import ndimage
 from skimage.color import rgb2lab
@@ -198,7 +198,7 @@ def _vignette_radius(lightness: Plane, skin: Mask, radius: Plane) -> float:
     return limit
 
 
-def _blocks(values: Float[np.ndarray, "s s ..."]) -> Float[np.ndarray, "p q ..."]:
+def _blocks(values: Shaped[np.ndarray, "s s ..."]) -> Shaped[np.ndarray, "p q c"]:
     """Cut a working image into patches: (patches, pixels of a patch, channels)."""
     step = WORKING_SIZE // PATCHES_PER_SIDE
     cut = values.reshape(PATCHES_PER_SIDE, step, PATCHES_PER_SIDE, step, -1).swapaxes(1, 2)

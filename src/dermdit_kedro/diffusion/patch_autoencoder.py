@@ -5,6 +5,7 @@ lesions, and colour is what tells them apart. The principal components of patche
 so they carry the code and the network learns what they miss (a residual autoencoder, as in DC-AE, Chen et al. 2024).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class PatchAutoencoderKL(AutoencoderKL):  # type: ignore[misc]
     @register_to_config
     def __init__(
         self,
-        block_out_channels: tuple[int, ...] = (16, 32, 64, 64),
+        block_out_channels: Sequence[int] = (16, 32, 64, 64),
         layers_per_block: int = 1,
         latent_channels: int = 8,
         pixel_shuffle: int = 1,
