@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from tests.training.toys import write_srun
 
 from dermdit_kedro.child_output import relay
+from dermdit_kedro.child_process import compute_repeatably
 from dermdit_kedro.jobs import Job, create_job
 from dermdit_kedro.launching import LaunchConfig, LaunchError, launch, world
 
@@ -390,3 +392,29 @@ def test_a_line_keeps_its_level_and_name(
     caplog.set_level(logging.DEBUG, logger="dermdit_kedro")
     relay(line)
     assert caplog.record_tuples == [expected]
+
+
+def test_gpus_are_told_to_compute_repeatably(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        compute_repeatably()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@pytest.mark.parametrize("behaviour", ["add_squares", "fail"])
+def test_a_job_in_this_process_gives_back_the_gpu_memory_it_used(behaviour, tmp_path, monkeypatch):
+    import torch
+
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    with suppress(LaunchError, RuntimeError, ValueError):
+        launch(make(tmp_path, behaviour), HERE)
+    assert emptied == [True]

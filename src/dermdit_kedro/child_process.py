@@ -62,6 +62,7 @@ def run_child(main: "Callable[[Job], None]") -> None:
         job = _job_from(sys.argv)
         log_to_stderr()
         _join_world()
+        compute_repeatably()
         if not job.is_complete:
             main(job)
         _leave_process_group()
@@ -136,6 +137,19 @@ def stay_on_cpu() -> None:
 
     os.environ["ACCELERATE_USE_CPU"] = "true"
     PartialState(cpu=True, **_patience())
+
+
+def compute_repeatably() -> None:
+    """Have GPUs take the algorithms that give the same bits every time, where there are such; CPUs need no telling.
+
+    Law: none is promised on GPUs, on which it could not be tested; what has no such algorithm warns.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
 
 
 def _patience() -> dict[str, timedelta]:

@@ -7,6 +7,7 @@ child is left behind, what the job had finished is kept, and the next launch goe
 
 import errno
 import fcntl
+import gc
 import importlib
 import logging
 import os
@@ -25,7 +26,7 @@ from typing import NoReturn
 
 from dermdit_kedro.atomic import mend
 from dermdit_kedro.child_output import first_cause, follow
-from dermdit_kedro.child_process import PLAN, run_child, stay_on_cpu, world
+from dermdit_kedro.child_process import PLAN, compute_repeatably, run_child, stay_on_cpu, world
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.foreman import FAILURE
 from dermdit_kedro.jobs import Job
@@ -142,6 +143,7 @@ def _uses_cpu(config: LaunchConfig) -> bool:
 def _run_here(job: Job, use_cpu: bool) -> None:
     if use_cpu:
         stay_on_cpu()
+    compute_repeatably()
     try:
         importlib.import_module(job.spec["module"]).main(job)
     except Exception as error:
@@ -150,6 +152,16 @@ def _run_here(job: Job, use_cpu: bool) -> None:
         raise LaunchError(
             f"{_name(job)} could not write: {error}. What it had finished is kept; run it again when the disk lets it"
         ) from error
+    finally:
+        _leave_gpu()
+
+
+def _leave_gpu() -> None:
+    """Give back the GPU memory that a job in this process no longer uses: the next may run in processes of its own."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where no GPU was used
 
 
 def _run_processes(job: Job, config: LaunchConfig, use_cpu: bool) -> None:

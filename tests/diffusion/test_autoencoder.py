@@ -1,11 +1,13 @@
 """The autoencoder: what it is trained for, what may be adopted, what is reported of it."""
 
 import json
+import math
 import shutil
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import nn
 
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
@@ -224,6 +226,20 @@ def test_a_scaling_factor_that_is_not_given_is_measured(images, manifest, given_
     with torch.no_grad():
         latents = model.encode(to_float(stack[list(range(28))])).latents
     assert report["scaling_factor"] == pytest.approx(1 / float(latents.std()), rel=1e-3)
+
+
+def test_the_scaling_factor_is_measured_where_the_autoencoder_is(stack):
+    class Elsewhere:
+        """Codes nothing; complains of images that are on another device than its own."""
+
+        device = torch.device("meta")
+
+        def encode(self, x):
+            assert x.device == self.device
+            moments = torch.cat([torch.zeros(len(x), 4, 2, 2), torch.full((len(x), 4, 2, 2), 2 * math.log(0.5))], dim=1)
+            return type("Out", (), {"latent_dist": DiagonalGaussianDistribution(moments)})
+
+    assert trainer.measure_scaling_factor(Elsewhere(), stack, 0) == pytest.approx(2, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["kl", "tiny"])

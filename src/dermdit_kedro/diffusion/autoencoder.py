@@ -164,8 +164,8 @@ def measure_scaling_factor(autoencoder: Any, train: ImageStack, seed: int) -> fl
     """
     generator = torch.Generator().manual_seed(stable_seed(seed, "scaling factor"))
     picked = torch.randperm(len(train), generator=generator)[:MEASURED_IMAGES]
-    parts = [autoencoder.encode(to_float(train[rows])).latent_dist for rows in picked.split(32)]
-    latents = torch.cat([p.sample(generator) for p in parts])
+    pixels = (to_float(train[rows]).to(autoencoder.device) for rows in picked.split(32))
+    latents = torch.cat([autoencoder.encode(x).latent_dist.sample(generator).cpu() for x in pixels])
     return float(1 / latents.std())
 
 
@@ -191,6 +191,8 @@ def main(job: Job) -> None:
         job: Config `autoencoder`, `training`, `seed`; inputs `images` and table `examples`
             (file, split, tone_group).
     """
+    from accelerate import PartialState
+
     config, seed = job.config("autoencoder", AutoencoderConfig), job.config("seed", int)
     images, examples = job.input("images", ImageFolder), job.table("examples")
     parts = {str(split): part for split, part in examples.groupby("split")}
@@ -198,25 +200,20 @@ def main(job: Job) -> None:
     train, held_out = stacks["train"], stacks["val"]
     torch.manual_seed(stable_seed(seed, "autoencoder"))
     autoencoder = _build(config, train) if config.pretrained is None else adopt_autoencoder(config)
-    if config.pretrained is None or config.fine_tune:
+    is_trained = config.pretrained is None or config.fine_tune
+    if is_trained:
         autoencoder = _train(job, autoencoder, config, train, held_out)
-        factor = measure_scaling_factor(autoencoder, train, seed)
-    else:
-        factor = read_scaling_factor(autoencoder, train, seed)
+    state = PartialState()
+    autoencoder.to(state.device)
+    factor = (measure_scaling_factor if is_trained else read_scaling_factor)(autoencoder, train, seed)
     autoencoder.register_to_config(scaling_factor=factor)
-    if _is_main_process():
+    if state.is_main_process:
         tones = {split: list(part["tone_group"]) for split, part in parts.items()}
         report = measure_reconstruction(autoencoder, stacks, tones, seed)
         report |= {"scaling_factor": factor, "pretrained": config.pretrained, "fine_tuned": config.fine_tune}
         autoencoder.save_pretrained(job.result)
         write_json(job.result / "report.json", report)
         job.complete()
-
-
-def _is_main_process() -> bool:
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
 
 
 if __name__ == "__main__":
