@@ -49,7 +49,7 @@ class LaunchInterrupted(RuntimeError):  # noqa: N818  an interrupt, not an error
 
 
 def launch(job: Job, config: LaunchConfig) -> None:
-    """Run a job to its end; return at once if it is complete.
+    """Run a job to its end, and log whether that is anew, from where it was left, or not at all if it is complete.
 
     Args:
         job: The job; its `module` has `main(job)`.
@@ -60,10 +60,13 @@ def launch(job: Job, config: LaunchConfig) -> None:
         LaunchInterrupted: If Ctrl-C or SIGTERM ended it.
     """
     if job.is_complete:
+        logger.info("%s: already complete, reused", _name(job))
         return
     try:
         with sole_owner(job), signals_as_interrupt():
             mend(job.folder)
+            processes = "1 process" if config.world_size == 1 else f"{config.world_size} processes"
+            logger.info("%s: %s, in %s", _name(job), _beginning(job), processes)
             use_cpu = _uses_cpu(config)
             if config.launcher == "in_process":
                 _run_here(job, use_cpu)
@@ -80,6 +83,15 @@ def launch(job: Job, config: LaunchConfig) -> None:
 
 def _name(job: Job) -> str:
     return str(job.spec["name"])
+
+
+def _beginning(job: Job) -> str:
+    """Say what an earlier run of the job left: a training's state, or images and prompts."""
+    steps = [int(state.name.removeprefix("step_")) for state in job.checkpoints.glob("step_*")]
+    if steps:
+        return f"continued from step {max(steps):,}"
+    parts = [*job.result.glob("*.png"), *job.folder.glob("captions.*.jsonl")]
+    return "continued with what was finished" if parts else "begun anew"
 
 
 @contextmanager
