@@ -106,6 +106,13 @@ def test_an_environment_is_a_diff(project: Path, env: str) -> None:
     assert [key for key, value in own.items() if key in base and base[key] == value] == []
 
 
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_training_writes_a_state_on_its_way(project: Path, env: str) -> None:
+    parameters = loader(project, env)["parameters"]
+    for name in ("autoencoder_training", "text_encoder_training", "denoiser_training"):
+        assert parameters[name]["checkpointing_steps"] < parameters[name]["max_train_steps"], name
+
+
 @pytest.mark.parametrize("dial", DIALS)
 def test_a_dial_is_one_key_and_keeps_its_siblings(project: Path, registered: dict[str, Pipeline], dial: str) -> None:
     before = loader(project, "ham10000")["parameters"]
