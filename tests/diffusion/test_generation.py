@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+from dermdit_kedro.dermoscopy.images import ImageStack, read_rgb, to_float
 from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
@@ -190,8 +190,11 @@ def test_training_shows_its_losses_by_tone_and_its_pictures(latents, text_embedd
     weighted = sum(history["validation"][0][f"loss_{name}"] * count for name, count in held_out.items())
     assert history["validation"][0]["loss"] == pytest.approx(weighted / held_out.sum())
     assert list(sheets.index()["file"]) == ["step_00000002.png", "step_00000004.png"]
-    assert sheets.index()["width"].tolist() == [4 * 96] * 2  # four prompts of each of three tone groups
-    assert sheets.index()["height"].tolist() == [3 * 96] * 2
+    # four prompts of each of three tone groups, which are named to the left; above, the step
+    assert sheets.index()["width"].tolist() == [64 + 4 * 96] * 2
+    assert sheets.index()["height"].tolist() == [20 + 3 * 96] * 2
+    above, other = (read_rgb(sheets.path / file)[:20] for file in sheets.index()["file"])
+    assert (above != other).any()
     _, _, again = _train_denoiser(*arguments, tmp_path / "again", training=training)
     assert again.index()["sha256"].equals(sheets.index()["sha256"])
 
