@@ -1,5 +1,6 @@
 """Every committed environment, put through the loader, the catalog and the typed parameters."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_an_environment_writes_below_its_own_folder(project: Path, registered: d
     assert None not in paths.values()
     assert [name for name, path in sorted(paths.items()) if not Path(str(path)).is_relative_to(below)] == []
     assert loader(project, env)["globals"]["paths"]["raw"] == (project / "data" / "01_raw").as_posix()
+
+
+def test_the_page_on_data_says_where_results_lie(project: Path, root: Path) -> None:
+    told = dict(
+        re.findall(r"^\| `([\w.]+)` \| `([\w./]+)` \|", (root / "data" / "README.md").read_text(), re.MULTILINE)
+    )
+    assert len(told) > 20
+    catalog = DataCatalog.from_config(loader(project, "base")["catalog"])
+    assert told == {
+        name: Path(str(catalog.get(name)._describe()["filepath"])).relative_to(project / "data").as_posix()
+        for name in told
+    }
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS[1:])
