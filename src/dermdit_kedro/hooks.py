@@ -110,7 +110,7 @@ class TrackingHook:
 
     So neither a misspelt parameter nor `kedro viz` waits for MLflow or leaves a run behind. Typed
     parameters are logged field by field, JSON results as metrics, reports and figures as artifacts; a
-    run that fails or is interrupted is marked as failed.
+    run that fails or is interrupted is marked as failed; one that is killed outright stays RUNNING.
     """
 
     def __init__(self) -> None:
