@@ -84,6 +84,7 @@ def test_the_autoencoder_learns_and_reports(autoencoder, images):
     model = load_autoencoder(folder.path)
     assert report["psnr"]["n"] == 8
     assert set(report["by_tone_group"]) == {"light", "brown", "dark"}
+    assert set(report["how_to_read"]) == {"psnr", "by_tone_group", "frechet_distance"} < set(report)
     assert model.config.scaling_factor == report["scaling_factor"]
     assert report["history"]["last_loss"] < report["history"]["first_loss"]
 
@@ -211,6 +212,8 @@ def test_the_model_card_says_what_was_learned_from_and_loads_as_a_card(generator
     assert 'pipeline("a benign lesion", guidance_scale=2.0, num_inference_steps=3)' in card.text
     for tone in ("all", "light", "brown", "dark"):
         assert re.search(rf"^\| {tone} \| [\d.]+ \| [\d.]+ \|$", card.text, re.MULTILINE)
+    assert "in decibels: higher is better" in card.text
+    assert "against the distance between two sets of real" in card.text
     assert "None" not in card.text
 
 
