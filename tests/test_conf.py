@@ -163,6 +163,11 @@ def test_the_paper_s_numbers_are_in_its_environment(project: Path) -> None:
     assert {30_000, 50_000, 171, 1512} <= everywhere
 
 
+def test_an_autoencoder_that_is_given_is_not_trained_further_at_the_rate_of_one_from_scratch(project: Path) -> None:
+    rates = {e: loader(project, e)["parameters"]["autoencoder_training"]["learning_rate"] for e in ("base", "paper")}
+    assert rates["paper"] <= rates["base"] / 10
+
+
 def test_globals_hold_path_roots_only(project: Path) -> None:
     for env in ENVIRONMENTS:
         assert set(yaml.safe_load((project / "conf" / env / "globals.yml").read_text())) == {"paths"}
