@@ -370,7 +370,8 @@ def test_a_child_whose_foreman_is_gone_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_several_processes_need_a_launcher_and_several_machines_a_place_to_meet() -> None:
-    with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_processes=2"):
+    both = "got num_processes=2; for several set both, as in --params launch.launcher=accelerate,launch.num_processes=2"
+    with pytest.raises(ValidationError, match=f"launcher in_process runs 1 process, {both}"):
         LaunchConfig(num_processes=2)
     with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_machines=2"):
         LaunchConfig(num_machines=2, main_process_ip="10.0.0.1")
