@@ -34,6 +34,11 @@ def test_a_good_run_exits_0(tracked_toy: Path) -> None:
     ("arguments", "message"),
     [
         (["--params", "image_sise=3"], "Error: image_sise is not a parameter; did you mean image_size?\n"),
+        (
+            ["--params", "toy.training=[1]"],
+            "Error: parameters: a list must not take the place of a block of keys, nor a block that of a list. "
+            "Got one in --params {'toy': {'training': [1]}}\n",
+        ),
         (["--params", outcome("user_error")], "Error: 12 images are too few\n"),
         (["--pipeline", "training"], "Error: `manifest` is missing: run `kedro run --pipeline making` first\n"),
     ],
@@ -44,6 +49,14 @@ def test_what_a_user_can_mend_is_one_message(tracked_toy: Path, arguments: list[
     assert result.stderr.endswith(message)
     assert "Traceback" not in result.output
     assert result.stderr.count("Error") == 1
+
+
+@pytest.mark.parametrize("value", ["[3", "${"])
+def test_a_value_that_cannot_be_read_is_a_message(toy: Path, value: str) -> None:
+    result = invoke("--params", f"image_size={value}")
+    assert result.exit_code == 2
+    assert f"Error: each value of --params must be YAML. Got '--params image_size={value}'" in result.stderr
+    assert "Traceback" not in result.output
 
 
 def test_an_unknown_pipeline_and_environment_are_messages(toy: Path) -> None:

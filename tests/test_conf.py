@@ -1,5 +1,6 @@
 """Every committed environment, put through the loader, the catalog and the typed parameters."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,18 @@ def test_an_environment_writes_below_its_own_folder(project: Path, registered: d
     assert loader(project, env)["globals"]["paths"]["raw"] == (project / "data" / "01_raw").as_posix()
 
 
+def test_the_page_on_data_says_where_results_lie(project: Path, root: Path) -> None:
+    told = dict(
+        re.findall(r"^\| `([\w.]+)` \| `([\w./]+)` \|", (root / "data" / "README.md").read_text(), re.MULTILINE)
+    )
+    assert len(told) > 20
+    catalog = DataCatalog.from_config(loader(project, "base")["catalog"])
+    assert told == {
+        name: Path(str(catalog.get(name)._describe()["filepath"])).relative_to(project / "data").as_posix()
+        for name in told
+    }
+
+
 @pytest.mark.parametrize("env", ENVIRONMENTS[1:])
 def test_an_environment_is_a_diff(project: Path, env: str) -> None:
     base = dict(leaves(loader(project, "base")["parameters"]))
@@ -104,6 +117,13 @@ def test_an_environment_is_a_diff(project: Path, env: str) -> None:
     for file in sorted((project / "conf" / env).rglob("parameters*.yml")):
         own |= dict(leaves(yaml.safe_load(file.read_text())))
     assert [key for key, value in own.items() if key in base and base[key] == value] == []
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_training_writes_a_state_on_its_way(project: Path, env: str) -> None:
+    parameters = loader(project, env)["parameters"]
+    for name in ("autoencoder_training", "text_encoder_training", "denoiser_training"):
+        assert parameters[name]["checkpointing_steps"] < parameters[name]["max_train_steps"], name
 
 
 @pytest.mark.parametrize("dial", DIALS)
@@ -141,6 +161,11 @@ def test_the_paper_s_numbers_are_in_its_environment(project: Path) -> None:
     assert {key: parameters[key] for key in published} == published
     everywhere = set(numbers(loaded["parameters"])) | set(numbers(loaded["catalog"]))
     assert {30_000, 50_000, 171, 1512} <= everywhere
+
+
+def test_an_autoencoder_that_is_given_is_not_trained_further_at_the_rate_of_one_from_scratch(project: Path) -> None:
+    rates = {e: loader(project, e)["parameters"]["autoencoder_training"]["learning_rate"] for e in ("base", "paper")}
+    assert rates["paper"] <= rates["base"] / 10
 
 
 def test_globals_hold_path_roots_only(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Hooks, on a project of three nodes: real sessions, a real MLflow store."""
 
+import logging
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ def test_missing_inputs_name_the_pipeline_that_makes_them(toy: Path) -> None:
     assert not (toy / "mlflow.db").exists()
 
 
-def test_a_finished_run_has_nothing_to_do(tracked_toy: Path) -> None:
+def test_a_finished_run_has_nothing_to_do(tracked_toy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dermdit_kedro.hooks")
     run(tracked_toy)
     (tracked_toy / "data" / "03_primary" / "manifest.json").rename(tracked_toy / "elsewhere.json")
     run(tracked_toy, pipeline_names=["training"], only_missing_outputs=True)
     assert not PROGRESS.has_started
+    assert "nothing to do: every output is there; whether parameters have changed was not looked at" in caplog.messages
 
 
 def test_typed_parameters_become_plain() -> None:

@@ -106,7 +106,9 @@ def test_in_process_and_two_processes_give_the_same_result(tmp_path: Path, caplo
         results.append(result(job))
     assert results == [{"total": 328350}] * 2
     assert (job.folder / "started.1").exists()
-    assert caplog.messages == ["tensors: 100 of 100 numbers"] * 2  # of the two processes the first alone speaks
+    said = "tensors: 100 of 100 numbers"  # of the two processes the first alone speaks
+    begun = [f"add_tensors: begun anew, in {processes}" for processes in ("1 process", "2 processes")]
+    assert caplog.messages == [begun[0], said, begun[1], said]
     assert not (job.folder / "launch").exists()
 
 
@@ -176,9 +178,9 @@ def test_one_launched_process_logs_as_if_it_were_here(tmp_path: Path, caplog: py
     launch(jobs[0], HERE)
     launch(jobs[1], ONE)
     assert result(jobs[0]) == result(jobs[1])
-    here, launched = caplog.record_tuples[:2], caplog.record_tuples[2:]
+    here, launched = caplog.record_tuples[:3], caplog.record_tuples[3:]
     assert here == launched
-    assert not any(record.__dict__["markup"] for record in caplog.records[2:])
+    assert not any(record.__dict__["markup"] for record in caplog.records[4:])
     assert "INFO launching_jobs: squares: 100 of 100 numbers [all]" in (jobs[1].folder / "launch.log").read_text()
     assert alive(jobs[1]) == []
 
@@ -280,12 +282,34 @@ def test_signal_handlers_are_put_back(tmp_path: Path) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)] == before
 
 
-def test_a_complete_job_is_not_run_again(tmp_path: Path) -> None:
+def test_a_complete_job_is_not_run_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     job = make(tmp_path, "fail")
     job.complete()
     launch(job, HERE)
     launch(job, TWO)
     assert not (job.folder / "started.0").exists()
+    assert caplog.messages == ["fail: already complete, reused"] * 2
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        (["checkpoints/step_00000020", "checkpoints/step_00001000"], "continued from step 1,000"),
+        (["result/a.png"], "continued with what was finished"),
+        (["captions.0.jsonl"], "continued with what was finished"),
+        (["checkpoints/.step_00000020.0123abcd.tmp", "launch.log"], "begun anew"),
+    ],
+)
+def test_a_job_says_where_it_begins(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: list[str], message: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    job = make(tmp_path, "add_squares")
+    for name in left:
+        (job.folder / name).mkdir()
+    launch(job, HERE)
+    assert caplog.messages[0] == f"add_squares: {message}, in 1 process"
 
 
 def test_a_job_has_one_owner_at_a_time(tmp_path: Path, parents: list["subprocess.Popen[str]"]) -> None:
@@ -348,7 +372,8 @@ def test_a_child_whose_foreman_is_gone_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_several_processes_need_a_launcher_and_several_machines_a_place_to_meet() -> None:
-    with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_processes=2"):
+    both = "got num_processes=2; for several set both, as in --params launch.launcher=accelerate,launch.num_processes=2"
+    with pytest.raises(ValidationError, match=f"launcher in_process runs 1 process, {both}"):
         LaunchConfig(num_processes=2)
     with pytest.raises(ValidationError, match="launcher in_process runs 1 process, got num_machines=2"):
         LaunchConfig(num_machines=2, main_process_ip="10.0.0.1")

@@ -118,7 +118,22 @@ def _run(*, verbose: bool, **options: Any) -> Any:
         TRACKING.mark_failed()
 
 
-run = click.Command(
+class _Run(click.Command):
+    """`kedro run`, where a value of `--params` that is no YAML is a message too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options."""
+        from omegaconf.errors import OmegaConfBaseException
+
+        given = " ".join(args)  # the list is used up
+        try:
+            return super().parse_args(ctx, args)
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            reason = " ".join(str(error).split())
+            raise click.UsageError(f"each value of --params must be YAML. Got {given!r}: {reason}", ctx) from error
+
+
+run = _Run(
     "run",
     params=[*project.run.params, click.Option(["--verbose"], is_flag=True, help=_VERBOSE_HELP)],
     callback=_run,

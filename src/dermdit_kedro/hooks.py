@@ -99,7 +99,7 @@ class ProgressHook:
     def after_pipeline_run(self) -> None:
         """Print the results of this run and where the report is."""
         if not self._started:
-            logger.info("nothing to do: every output is there")
+            logger.info("nothing to do: every output is there; whether parameters have changed was not looked at")
         if self._summary is not None and self._catalog is not None:
             report = _path_of(self._catalog, "report")
             print_summary(self._summary, report if report and report.is_file() else None)
@@ -110,7 +110,7 @@ class TrackingHook:
 
     So neither a misspelt parameter nor `kedro viz` waits for MLflow or leaves a run behind. Typed
     parameters are logged field by field, JSON results as metrics, reports and figures as artifacts; a
-    run that fails or is interrupted is marked as failed.
+    run that fails or is interrupted is marked as failed; one that is killed outright stays RUNNING.
     """
 
     def __init__(self) -> None:

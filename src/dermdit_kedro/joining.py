@@ -22,7 +22,8 @@ from typing import Any
 
 from dermdit_kedro.child_process import PLAN, log_to_stderr
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.launching import run_foreman, signals_as_interrupt
+from dermdit_kedro.interrupts import signals_as_interrupt
+from dermdit_kedro.launching import run_foreman
 
 logger = logging.getLogger(__name__)
 

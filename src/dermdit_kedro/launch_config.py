@@ -13,7 +13,7 @@ class LaunchConfig(Parameters):
 
     Attributes:
         launcher: `in_process` runs one process, this one; `accelerate` runs `num_processes` others.
-        num_processes: Processes on each machine, one a GPU, or sharing the cores.
+        num_processes: Processes on each machine, one a GPU, or sharing the cores; several need `accelerate`.
         device: `cuda` insists on GPUs, `cpu` leaves them alone, `auto` takes them if there are any.
         num_machines: Machines that share a job; the project and its data lie at the same path on each. Those that
             `command_prefix` does not reach run `python -m dermdit_kedro.joining`.
@@ -48,9 +48,10 @@ class LaunchConfig(Parameters):
     def _check_launcher(self) -> Self:
         if self.launcher == "in_process" and self.world_size > 1:
             several = "num_machines" if self.num_machines > 1 else "num_processes"
+            given = f"{several}={getattr(self, several)}"
             raise ValueError(
-                f"launcher in_process runs 1 process, got {several}={getattr(self, several)}; "
-                "for several set launcher to accelerate"
+                f"launcher in_process runs 1 process, got {given}; for several set both, as in "
+                f"--params launch.launcher=accelerate,launch.{given}"
             )
         return self
 

@@ -16,19 +16,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from dermdit_kedro.atomic import mend
 from dermdit_kedro.child_output import first_cause, follow
 from dermdit_kedro.child_process import PLAN, compute_repeatably, run_child, stay_on_cpu, world
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.foreman import FAILURE
+from dermdit_kedro.interrupts import signals_as_interrupt
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.launch_config import LaunchConfig
 from dermdit_kedro.launch_plan import write_plan
@@ -50,7 +48,7 @@ class LaunchInterrupted(RuntimeError):  # noqa: N818  an interrupt, not an error
 
 
 def launch(job: Job, config: LaunchConfig) -> None:
-    """Run a job to its end; return at once if it is complete.
+    """Run a job to its end, and log whether that is anew, from where it was left, or not at all if it is complete.
 
     Args:
         job: The job; its `module` has `main(job)`.
@@ -61,10 +59,13 @@ def launch(job: Job, config: LaunchConfig) -> None:
         LaunchInterrupted: If Ctrl-C or SIGTERM ended it.
     """
     if job.is_complete:
+        logger.info("%s: already complete, reused", _name(job))
         return
     try:
         with sole_owner(job), signals_as_interrupt():
             mend(job.folder)
+            processes = "1 process" if config.world_size == 1 else f"{config.world_size} processes"
+            logger.info("%s: %s, in %s", _name(job), _beginning(job), processes)
             use_cpu = _uses_cpu(config)
             if config.launcher == "in_process":
                 _run_here(job, use_cpu)
@@ -81,6 +82,15 @@ def launch(job: Job, config: LaunchConfig) -> None:
 
 def _name(job: Job) -> str:
     return str(job.spec["name"])
+
+
+def _beginning(job: Job) -> str:
+    """Say what an earlier run of the job left: a training's state, or images and prompts."""
+    steps = [int(state.name.removeprefix("step_")) for state in job.checkpoints.glob("step_*")]
+    if steps:
+        return f"continued from step {max(steps):,}"
+    parts = [*job.result.glob("*.png"), *job.folder.glob("captions.*.jsonl")]
+    return "continued with what was finished" if parts else "begun anew"
 
 
 @contextmanager
@@ -104,25 +114,6 @@ def sole_owner(job: Job) -> Iterator[None]:
         except OSError as error:
             logger.warning("cannot lock %s (%s): make sure that nothing else runs this job", job.folder, error)
         yield
-
-
-@contextmanager
-def signals_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, where Python allows it: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    ignored = {number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN}
-    before = {number: signal.signal(number, interrupt) for number in {signal.SIGTERM, signal.SIGHUP} - ignored}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 def _uses_cpu(config: LaunchConfig) -> bool:

@@ -9,6 +9,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.hooks import HOOKS as HOOKS
 from dermdit_kedro.terminal import silence_known_warnings
 
@@ -54,7 +55,16 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return one kind of configuration, resolved for this project."""
         self._register_project_root()
-        return super().__getitem__(key)
+        try:
+            return super().__getitem__(key)
+        except TypeError as error:
+            if "Cannot merge" not in str(error):
+                raise
+            where = f"--params {self.runtime_params}" if self.runtime_params else f"conf/{self.env}"
+            raise UserError(
+                f"{key}: a list must not take the place of a block of keys, nor a block that of a list. "
+                f"Got one in {where}"
+            ) from error
 
     def _register_project_root(self) -> None:
         OmegaConf.register_resolver("project_root", self._resolve_project_root, replace=True)

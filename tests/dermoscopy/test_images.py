@@ -95,6 +95,15 @@ def test_contact_sheet_lays_out_rows(noise: np.ndarray) -> None:
         contact_sheet([], columns=3)
 
 
+def test_contact_sheet_has_words_beside_the_images_alone(noise: np.ndarray) -> None:
+    plain = contact_sheet(list(noise), columns=3, tile=20)
+    labelled = contact_sheet(list(noise), columns=3, tile=20, title="step 20", rows=["light", "dark"])
+    left, top = labelled.width - plain.width, labelled.height - plain.height
+    assert np.array_equal(np.asarray(labelled)[top:, left:], np.asarray(plain))
+    for band in ((0, 0, labelled.width, top), (0, top, left, top + 20), (0, top + 20, left, top + 40)):
+        assert np.asarray(labelled.crop(band)).min() < 128
+
+
 def test_read_rgb_returns_what_was_written(tmp_path: Path, noise: np.ndarray) -> None:
     write_png(tmp_path / "a.png", noise[1])
     assert np.array_equal(read_rgb(tmp_path / "a.png"), noise[1])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import pytest
@@ -274,6 +275,13 @@ def test_an_autoencoder_that_does_not_fit_is_refused_by_name(change, message, im
     with pytest.raises(UserError, match=message) as caught:
         _train(images, manifest, AutoencoderConfig(pretrained=str(place)), tmp_path)
     assert "autoencoder.pretrained" in str(caught.value)
+
+
+def test_the_folder_of_a_pipeline_is_refused_with_the_one_meant(images, manifest, given_kl, tmp_path):
+    inner = tmp_path / "pipeline" / "vae"
+    shutil.copytree(given_kl, inner)
+    with pytest.raises(UserError, match=f"Did you mean {re.escape(str(inner))}"):
+        _train(images, manifest, AutoencoderConfig(pretrained=str(inner.parent)), tmp_path)
 
 
 def test_a_perfect_autoencoder_is_at_no_distance_and_small_groups_get_a_reason(stack, monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+from dermdit_kedro.dermoscopy.images import ImageStack, read_rgb, to_float
 from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
@@ -84,6 +84,7 @@ def test_the_autoencoder_learns_and_reports(autoencoder, images):
     model = load_autoencoder(folder.path)
     assert report["psnr"]["n"] == 8
     assert set(report["by_tone_group"]) == {"light", "brown", "dark"}
+    assert set(report["how_to_read"]) == {"psnr", "by_tone_group", "frechet_distance"} < set(report)
     assert model.config.scaling_factor == report["scaling_factor"]
     assert report["history"]["last_loss"] < report["history"]["first_loss"]
 
@@ -189,8 +190,11 @@ def test_training_shows_its_losses_by_tone_and_its_pictures(latents, text_embedd
     weighted = sum(history["validation"][0][f"loss_{name}"] * count for name, count in held_out.items())
     assert history["validation"][0]["loss"] == pytest.approx(weighted / held_out.sum())
     assert list(sheets.index()["file"]) == ["step_00000002.png", "step_00000004.png"]
-    assert sheets.index()["width"].tolist() == [4 * 96] * 2  # four prompts of each of three tone groups
-    assert sheets.index()["height"].tolist() == [3 * 96] * 2
+    # four prompts of each of three tone groups, which are named to the left; above, the step
+    assert sheets.index()["width"].tolist() == [64 + 4 * 96] * 2
+    assert sheets.index()["height"].tolist() == [20 + 3 * 96] * 2
+    above, other = (read_rgb(sheets.path / file)[:20] for file in sheets.index()["file"])
+    assert (above != other).any()
     _, _, again = _train_denoiser(*arguments, tmp_path / "again", training=training)
     assert again.index()["sha256"].equals(sheets.index()["sha256"])
 
@@ -207,6 +211,8 @@ def test_the_model_card_says_what_was_learned_from_and_loads_as_a_card(generator
     assert 'pipeline("a benign lesion", guidance_scale=2.0, num_inference_steps=3)' in card.text
     for tone in ("all", "light", "brown", "dark"):
         assert re.search(rf"^\| {tone} \| [\d.]+ \| [\d.]+ \|$", card.text, re.MULTILINE)
+    assert "in decibels: higher is better" in card.text
+    assert "against the distance between two sets of real" in card.text
     assert "None" not in card.text
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from dermdit_kedro.atomic import atomic_file
 from dermdit_kedro.dermoscopy.parameters import ResizeMode
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2**30
 """Decoded images up to this size in all are kept in memory; those beyond it are decoded each time."""
+_LABEL_WIDTH, _TITLE_HEIGHT = 64, 20
+"""Pixels left of the rows and above the images of a contact sheet with words."""
 
 
 def resize_image(image: Image.Image, size: int, mode: ResizeMode) -> Image.Image:
@@ -169,13 +171,17 @@ def to_uint8(images: "Tensor") -> "Tensor":
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def contact_sheet(images: "Sequence[np.ndarray[Any, Any]]", columns: int, tile: int = 96) -> Image.Image:
+def contact_sheet(
+    images: "Sequence[np.ndarray[Any, Any]]", columns: int, tile: int = 96, *, title: str = "", rows: Sequence[str] = ()
+) -> Image.Image:
     """Lay images out row by row.
 
     Args:
         images: uint8 (h, w, 3) each.
         columns: Images in a row.
         tile: Side of an image on the sheet, in pixels.
+        title: A line above the images; empty for none.
+        rows: A label to the left of each row; empty for none.
 
     Returns:
         The sheet.
@@ -185,9 +191,13 @@ def contact_sheet(images: "Sequence[np.ndarray[Any, Any]]", columns: int, tile: 
     """
     if not images:
         raise ValueError("a contact sheet needs at least one image. Got none")
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * tile, rows * tile), "white")
+    left, top = _LABEL_WIDTH if rows else 0, _TITLE_HEIGHT if title else 0
+    sheet = Image.new("RGB", (left + columns * tile, top + -(-len(images) // columns) * tile), "white")
     for i, image in enumerate(images):
         picture = Image.fromarray(image).resize((tile, tile), Image.Resampling.LANCZOS)
-        sheet.paste(picture, ((i % columns) * tile, (i // columns) * tile))
+        sheet.paste(picture, (left + (i % columns) * tile, top + (i // columns) * tile))
+    pen = ImageDraw.Draw(sheet)
+    pen.text((4, 4), title, "black")
+    for i, label in enumerate(rows):
+        pen.text((4, top + i * tile + tile // 2), label, "black", anchor="lm")
     return sheet

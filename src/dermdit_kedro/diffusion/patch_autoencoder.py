@@ -150,8 +150,12 @@ def load_autoencoder(name: str | Path, revision: str | None = None) -> ModelMixi
         The diffusers model in eval mode; `encode` gives a `latent_dist`.
 
     Raises:
-        ValueError: If it is of another class, or its latents are not only scaled but shifted.
+        ValueError: If it is of another class, its latents are not only scaled but shifted, or a pipeline's folder is
+            given in its place.
     """
+    inner = Path(name) / "vae"
+    if (inner / AutoencoderKL.config_name).is_file() and not (Path(name) / AutoencoderKL.config_name).is_file():
+        raise ValueError(f"a folder of an autoencoder must hold {AutoencoderKL.config_name}. Did you mean {inner}?")
     config = AutoencoderKL.load_config(name, revision=revision)
     kind = _KINDS.get(config.get("_class_name"))
     if kind is None:

@@ -25,6 +25,14 @@ MIN_IMAGES = 100
 """Fewer images on a side, and the distance is not stated."""
 BATCH_SIZE = 32
 """Images at a time."""
+HOW_TO_READ = {
+    "psnr": "peak signal-to-noise ratio of the reconstructions, mean over the held-out images, in dB; higher is nearer",
+    "by_tone_group": "the same PSNR, in dB, for the held-out images of each tone group",
+    "frechet_distance": "value: from held-out images to their reconstructions. No unit; lower is nearer. Meant to be "
+    "read against floor, the distance from as many held-out images to training images (real against real), and against "
+    "no distance with another name, image_size or n",
+}
+"""What a report's figures are, for whoever opens the file."""
 
 
 @torch.no_grad()
@@ -69,8 +77,8 @@ def measure_reconstruction(
         seed: Picks the images of the distance.
 
     Returns:
-        `psnr` with value (mean of the images' dB), n and split; `by_tone_group`, the same for each group; and
-        `frechet_distance`, see `measure_distance`.
+        `psnr` with value (mean of the images' dB), n and split; `by_tone_group`, the same for each group;
+        `frechet_distance`, see `measure_distance`; and `how_to_read`, in words.
     """
     held_out = stacks["val"]
     progress = Progress("measure the autoencoder", len(held_out))
@@ -86,6 +94,7 @@ def measure_reconstruction(
         "psnr": {"value": float(table["psnr"].mean()), "n": len(table), "split": "val"},
         "by_tone_group": groups,
         "frechet_distance": measure_distance(autoencoder, stacks, tone_groups, seed),
+        "how_to_read": HOW_TO_READ,
     }
 
 

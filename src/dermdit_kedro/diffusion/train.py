@@ -130,9 +130,11 @@ def _drawer(job: Job, data: DenoisingData, objective: ObjectiveConfig, seed: int
     picked = data.some_of_each_tone(DRAWN_IMAGES, repeat=True)
     generator = torch.Generator().manual_seed(stable_seed(seed, "drawn"))
     noise = torch.randn(len(picked), *data.latents.shape, generator=generator).to(data.device)
+    tones = [str(tone) for tone in data.tone_groups[picked.numpy()][::DRAWN_IMAGES]]
     folder = job.folder / SAMPLES
     prompts, null = data.prompts(picked), data.prompts(picked, torch.ones(len(picked), dtype=torch.bool))
-    is_guided = sampler.guidance_scale != 1 and job.config("denoiser", DenoiserConfig).conditional
+    is_conditional = job.config("denoiser", DenoiserConfig).conditional
+    is_guided = sampler.guidance_scale != 1 and is_conditional
     embeddings, mask = (torch.cat([a, b]) if is_guided else b for a, b in zip(null, prompts, strict=True))
 
     def draw(model: Any, step: int) -> None:
@@ -143,7 +145,9 @@ def _drawer(job: Job, data: DenoisingData, objective: ObjectiveConfig, seed: int
             generator=torch.Generator().manual_seed(stable_seed(seed, "drawn", step)),
         )  # fmt: skip
         images = to_uint8(decode_latents(autoencoder, latents) * 2 - 1).permute(0, 2, 3, 1).cpu().numpy()
-        write_png(folder / f"step_{step:08d}.png", contact_sheet(list(images), DRAWN_IMAGES))
+        title = f"step {step:,}, {'by the skin tone asked for' if is_conditional else 'without prompts'}"
+        sheet = contact_sheet(list(images), DRAWN_IMAGES, title=title, rows=tones if is_conditional else ())
+        write_png(folder / f"step_{step:08d}.png", sheet)
 
     return draw
 
