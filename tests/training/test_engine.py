@@ -13,9 +13,11 @@ from torch import nn
 from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import create_job
+from dermdit_kedro.training.best import best_loss
 from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
 from dermdit_kedro.training.schedules import ema_decay, learning_rate
+from dermdit_kedro.training.weight_files import load_module, save_module
 
 EXAMPLES = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
 TARGETS = EXAMPLES.sum(1, keepdim=True)
@@ -123,9 +125,9 @@ def test_the_last_states_and_the_best_weights_are_kept(tmp_path, keep):
     assert [path.name for path in sorted(job.checkpoints.glob("step_*"))] == [
         "step_00000010", "step_00000020", "step_00000030"
     ][-keep:]  # fmt: skip
-    best = json.loads((job.checkpoints / "best.json").read_text())
+    best = json.loads((job.checkpoints / "best" / "state.json").read_text())
     assert best["loss"] == min(line["validation_loss"] for line in job.metrics() if "validation_loss" in line)
-    weights = load_file(job.checkpoints / "best.safetensors")
+    weights = load_file(job.checkpoints / "best" / "model.safetensors")
     value = (EXAMPLES @ weights["weight"].T + weights["bias"] - TARGETS).square().mean()
     assert float(value) == pytest.approx(best["loss"], rel=1e-5)
 
@@ -183,6 +185,50 @@ def test_a_damaged_state_is_named_and_the_one_before_goes_on(tmp_path, damage, t
     assert torch.equal(resumed.weight, undisturbed.weight)
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda best: _flip_a_bit(best / "model.safetensors"), "as it was written.*model.safetensors has changed"),
+        (lambda best: (best / "model.safetensors").write_bytes(b""), "model.safetensors has changed"),
+        (lambda best: (best / "model.safetensors").unlink(), "must be whole.*model.safetensors"),
+        (lambda best: (best / "state.json").write_text("{"), "must be whole"),
+        (lambda best: (best / "state.json").unlink(), "must be whole.*state.json"),
+    ],
+)
+def test_damaged_best_weights_are_named_and_the_last_state_goes_on(tmp_path, damage, told):
+    states = _stop_at(tmp_path, 25, use_best=True)
+    damage(states / "best")
+    with pytest.raises(UserError, match=f"{told}.*delete .*best to pick among the validations still to come"):
+        _train(tmp_path, _config(use_best=True))
+    shutil.rmtree(states / "best")
+    _, job = _train(tmp_path, _config(use_best=True))
+    later = [line["validation_loss"] for line in job.metrics() if "validation_loss" in line and line["step"] > 20]
+    assert best_loss(states) == min(later)
+
+
+def test_best_weights_damaged_while_they_are_waited_for_are_no_result(tmp_path):
+    def spoil(model, step):
+        if step == 40:
+            _flip_a_bit(next(tmp_path.glob("toy-*/checkpoints")) / "best" / "model.safetensors")
+
+    with pytest.raises(UserError, match=r"model\.safetensors has changed"):
+        _train(tmp_path, _config(use_best=True), draw=spoil)
+
+
+def test_a_state_under_the_name_of_another_step_is_refused(tmp_path):
+    states = _stop_at(tmp_path, 25)
+    (states / "step_00000020").rename(states / "step_00000030")
+    with pytest.raises(UserError, match=r"must name its step.*step_00000030 says step 20; delete .*step_00000010"):
+        _train(tmp_path, _config())
+
+
+def test_weights_that_are_damaged_are_named(tmp_path):
+    save_module(tmp_path / "weights.safetensors", nn.Linear(4, 1))
+    (tmp_path / "weights.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match=r"weights\.safetensors must be whole"):
+        load_module(tmp_path / "weights.safetensors", nn.Linear(4, 1))
+
+
 def test_the_loss_falls(tmp_path):
     _, job = _train(tmp_path, _config(max_train_steps=200, learning_rate=0.05))
     lines = [line["loss"] for line in job.metrics()]
@@ -200,6 +246,29 @@ def test_the_best_weights_are_those_with_the_lowest_validation_loss(tmp_path):
     lowest = min(line["validation_loss"] for line in job.metrics() if "validation_loss" in line)
     with torch.no_grad():
         assert float((model(EXAMPLES) - TARGETS).square().mean()) == pytest.approx(lowest, rel=1e-6)
+
+
+def _fit_without(folder, validate):
+    config = _config(use_best=True)
+    job = create_job(folder, "toy", "toy", config={"training": config})
+    model = nn.Linear(4, 1)
+    fit(
+        job, model, lambda model, batch: {"loss": model(EXAMPLES).square().mean()}, num_examples=30, training=config,
+        seed=0, what="train a toy", validate=validate,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("validate", "told"),
+    [
+        (None, "train a toy: use_best must be false where nothing is validated"),
+        (lambda model: {"psnr": 1.0}, r"must return `loss`, which picks the best\. Got \['psnr'\]"),
+        (lambda model: {"loss": math.nan}, "use_best must be false where no validation loss was a finite number"),
+    ],
+)
+def test_the_best_weights_need_something_that_picks_them(tmp_path, validate, told):
+    with pytest.raises(UserError, match=told):
+        _fit_without(tmp_path, validate)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):

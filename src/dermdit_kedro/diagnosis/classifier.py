@@ -15,7 +15,7 @@ from dermdit_kedro.atomic import write_json
 from dermdit_kedro.diagnosis.parameters import ClassifierCard, ClassifierConfig
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
-from dermdit_kedro.training.checkpoints import load_module, save_module
+from dermdit_kedro.training.weight_files import load_module, save_module
 
 WEIGHTS, CARD = "model.safetensors", "config.json"
 UNTRAINED = "untrained.json"

@@ -1,24 +1,18 @@
-"""Resumable training states: safetensors and JSON, written whole or not at all."""
+"""Resumable training states: which are kept, and which one a run goes on from."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dermdit_kedro.atomic import atomic_file, atomic_folder
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.training.parameters import TrainingConfig
-
-_STATE = "state.json"
+from dermdit_kedro.training.weight_files import load_module, read_state, write_state
 
 
 class Scaler(Protocol):
@@ -77,17 +71,8 @@ def save_checkpoint(folder: Path, state: TrainingState, step: int, made_by: Mapp
         UserError: If the disk does not take it; the earlier states stay.
     """
     tensors = {"model": state.model.state_dict(), "optimizer": _flatten(state.optimizer), "ema": state.ema}
-    with _explain_disk(folder, tensors), atomic_folder(folder / f"step_{step:08d}") as aside:
-        for name, values in tensors.items():
-            if values:
-                _save(values, aside / f"{name}.safetensors")
-        content: dict[str, Any] = {
-            "step": step,
-            "made_by": made_by,
-            "sha256": {file.name: _sha256(file) for file in sorted(aside.iterdir())},
-            "scaler": state.scaler.state_dict() if state.scaler else None,
-        }
-        (aside / _STATE).write_text(json.dumps(content, indent=2, sort_keys=True))
+    scaler = state.scaler.state_dict() if state.scaler else None
+    write_state(folder / _name(step), tensors, {"step": step, "made_by": made_by, "scaler": scaler})
     for old in _states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -110,7 +95,10 @@ def load_checkpoint(folder: Path, state: TrainingState, made_by: Mapping[str, An
     if not states:
         return 0
     newest = states[-1]
-    content = _read_undamaged(newest, states[-2].name if len(states) > 1 else None)
+    remedy = f"delete {newest} to go on from {states[-2].name if len(states) > 1 else 'the start'}"
+    content = read_state(newest, remedy)
+    if newest.name != _name(content["step"]):
+        raise UserError(f"a training state's folder must name its step. {newest} says step {content['step']}; {remedy}")
     _refuse_other_run(newest, content["made_by"], made_by)
     load_module(newest / "model.safetensors", state.model)
     _unflatten(state.optimizer, load_file(newest / "optimizer.safetensors"))
@@ -142,77 +130,12 @@ def refuse_infinite(module: nn.Module, what: str, step: int, folder: Path) -> No
         )
 
 
-def save_module(file: Path, module: nn.Module) -> None:
-    """Write a module's state dict as safetensors, atomically.
-
-    Args:
-        file: The file to create or replace.
-        module: Any module without shared tensors.
-
-    Raises:
-        UserError: If the disk does not take it.
-    """
-    tensors = module.state_dict()
-    with _explain_disk(file.parent, {"model": tensors}), atomic_file(file) as aside:
-        _save(tensors, aside)
-
-
-def load_module(file: Path, module: nn.Module) -> None:
-    """Load a state dict written by `save_module` in place.
-
-    Args:
-        file: The file.
-        module: A module of the same names and shapes.
-
-    Raises:
-        UserError: If a name or a shape does not fit.
-    """
-    try:
-        module.load_state_dict(load_file(file))
-    except RuntimeError as error:
-        faults = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
-        raise UserError(f"the weights in {file} must fit the model that goes on from them. {faults}") from error
+def _name(step: int) -> str:
+    return f"step_{int(step):08d}"
 
 
 def _states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step_*") if path.is_dir())
-
-
-def _save(tensors: Mapping[str, Tensor], file: Path) -> None:
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, file)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-@contextmanager
-def _explain_disk(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]]) -> Iterator[None]:
-    """Say what a disk that is full or read-only was asked for."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        needed = sum(value.nbytes for values in tensors.values() for value in values.values()) / 1e6
-        free = shutil.disk_usage(folder).free / 1e6
-        raise UserError(
-            f"a training state of {needed:.0f} MB must fit into {folder}: {error} ({free:.0f} MB free). The states "
-            "written before are kept: make room and run again to go on from there"
-        ) from error
-
-
-def _read_undamaged(state: Path, before: str | None) -> dict[str, Any]:
-    """Return the `state.json` of a state whose files are what they were when it was written."""
-    remedy = f"delete {state} to go on from {before or 'the start'}"
-    try:
-        content: dict[str, Any] = json.loads((state / _STATE).read_text())
-        sums = dict(content["sha256"])
-        damaged = [name for name, value in sums.items() if _sha256(state / name) != value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"a training state must be whole. {state} is damaged ({error}); {remedy}") from error
-    if damaged:
-        raise UserError(f"a training state must be as it was written. {state / damaged[0]} has changed; {remedy}")
-    return content
 
 
 def _refuse_other_run(state: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ optimizer and moving average, see `checkpoints`. So a killed run that is started
 and the number of processes changes speed alone.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -14,19 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermdit_kedro.atomic import write_json
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
 from dermdit_kedro.seeds import stable_seed
+from dermdit_kedro.training.best import best_loss, load_best, save_best
 from dermdit_kedro.training.checkpoints import (
     TrainingState,
     describe_run,
     load_checkpoint,
-    load_module,
     refuse_infinite,
     save_checkpoint,
-    save_module,
 )
 from dermdit_kedro.training.parameters import TrainingConfig
 from dermdit_kedro.training.schedules import ema_decay, learning_rate
@@ -75,7 +72,7 @@ class Trainer:
         self.state = TrainingState(model, optimizer, ema, self.accelerator.scaler)
         self.first_step = load_checkpoint(job.checkpoints, self.state, self.made_by)
         self.module, self.optimizer = self.accelerator.prepare(_LossModule(model, loss), optimizer)
-        self._best = self._read_best()
+        self._best = best_loss(job.checkpoints)
         self._sums: dict[str, Tensor] = {}
 
     def _prepare_model(self) -> None:
@@ -90,10 +87,6 @@ class Trainer:
 
     def _averaged(self) -> list[tuple[str, Tensor]]:
         return [(k, v) for k, v in self.model.named_parameters() if v.requires_grad]
-
-    def _read_best(self) -> float:
-        file = self.job.checkpoints / "best.json"
-        return float(json.loads(file.read_text())["loss"]) if file.is_file() else math.inf
 
     def run(self, validate: Validate | None, draw: Draw | None) -> None:
         """Train from the newest state to the last step."""
@@ -181,11 +174,12 @@ class Trainer:
 
     def _validate(self, done: int, validate: Validate) -> None:
         values = dict(validate(self.model))
+        if "loss" not in values:
+            raise UserError(f"{self.what}: a validation must return `loss`, which picks the best. Got {sorted(values)}")
         self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
-        if values.get("loss", math.inf) < self._best:
+        if values["loss"] < self._best:
             self._best = float(values["loss"])
-            save_module(self.job.checkpoints / "best.safetensors", self.model)
-            write_json(self.job.checkpoints / "best.json", {"loss": self._best, "step": done})
+            save_best(self.job.checkpoints, self.model, self._best, done)
 
     def _checkpoint(self, done: int) -> None:
         refuse_infinite(self.model, self.what, done, self.job.checkpoints)
@@ -199,12 +193,6 @@ class Trainer:
             for name, parameter in self._averaged():
                 if name in self.state.ema:
                     parameter.copy_(self.state.ema[name])
-
-    def use_best(self) -> None:
-        """Load the weights with the lowest validation loss, where there are any."""
-        file = self.job.checkpoints / "best.safetensors"
-        if file.is_file():
-            load_module(file, self.model)
 
 
 def fit(
@@ -237,14 +225,17 @@ def fit(
         says so, else the moving average, else the last.
 
     Raises:
-        UserError: If the loss or a weight is not finite (names the step and keeps the last good state), or a state
-            cannot be written, is damaged, or is that of another run.
+        UserError: If nothing picks the best that `training.use_best` asks for, the loss or a weight is not finite
+            (names the step and keeps the last good state), or a state or the best weights cannot be written, are
+            damaged, or are those of another run.
     """
+    if training.use_best and validate is None:
+        raise UserError(f"{what}: use_best must be false where nothing is validated. Got true")
     trainer = Trainer(job, model, loss, num_examples, training, seed, what)
     trainer.run(validate, draw)
     refuse_infinite(model, what, training.max_train_steps, job.checkpoints)
     trainer.accelerator.wait_for_everyone()
     trainer.use_average()
     if training.use_best:
-        trainer.use_best()
+        load_best(job.checkpoints, model)
     return model.to("cpu").eval()
