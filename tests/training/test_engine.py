@@ -107,6 +107,12 @@ def test_activations_computed_twice_give_the_same_bits(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), twice.parameters(), strict=True))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="GPUs have fp16")
+def test_fp16_is_refused_where_nothing_computes_in_it(tmp_path):
+    with pytest.raises(UserError, match="must be no or bf16 on a CPU.* Got fp16"):
+        _train(tmp_path, _config(mixed_precision="fp16"))
+
+
 def test_a_model_that_cannot_compute_twice_is_named(tmp_path):
     with pytest.raises(UserError, match="gradient_checkpointing must be false for Linear"):
         _train(tmp_path, _config(gradient_checkpointing=True))

@@ -61,6 +61,8 @@ class Trainer:
         AcceleratorState._reset_state(reset_partial_state=False)
         self.job, self.training, self.seed, self.what, self.num_examples = job, training, seed, what, num_examples
         self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
+        if training.mixed_precision == "fp16" and self.accelerator.device.type == "cpu":  # accelerate would not say so
+            raise UserError("mixed_precision must be no or bf16 on a CPU, which has no fp16 autocast. Got fp16")
         self.model = model.to(self.accelerator.device)
         self._prepare_model()
         trainable = [p for p in model.parameters() if p.requires_grad]
