@@ -109,7 +109,7 @@ def test_activations_computed_twice_give_the_same_bits(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="GPUs have fp16")
 def test_fp16_is_refused_where_nothing_computes_in_it(tmp_path):
-    with pytest.raises(UserError, match="must be no or bf16 on a CPU.* Got fp16"):
+    with pytest.raises(UserError, match=r"must be no or bf16 on a CPU.* Got fp16"):
         _train(tmp_path, _config(mixed_precision="fp16"))
 
 
