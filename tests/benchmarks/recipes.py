@@ -20,22 +20,27 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "batch_size": 16, "learning_rate": 1e-4, "lr_warmup_steps": 0, "ema_decay": 0.9999, "max_grad_norm": 1e9
         },
     },
-    "epsilon": {"objective": {"prediction_type": "epsilon"}},
-    "epsilon_min_snr": {"objective": {"prediction_type": "epsilon", "min_snr_gamma": 5.0}},
+    # one change at a time, at the batch of 64 that was tried first
+    "batch_64": {"training": {"batch_size": 64}},
+    "batch_64_patch_2": {"training": {"batch_size": 64}, "denoiser": {"patch_size": 2}},
+    "batch_64_width_256": {"training": {"batch_size": 64}, "denoiser": {"hidden_size": 256, "depth": 8}},
+    "batch_64_width_384": {
+        "training": {"batch_size": 64}, "denoiser": {"hidden_size": 384, "depth": 8, "num_heads": 6}
+    },
+    "batch_64_epsilon": {"training": {"batch_size": 64}, "objective": {"prediction_type": "epsilon"}},
+    "batch_64_no_adaln": {"training": {"batch_size": 64}, "denoiser": {"adaln": False}},
+    "batch_64_learning_rate_5e-4": {"training": {"batch_size": 64, "learning_rate": 5e-4}},
+    "batch_64_learning_rate_2e-3": {"training": {"batch_size": 64, "learning_rate": 2e-3}},
+    "batch_64_ema_0.999": {"training": {"batch_size": 64, "ema_decay": 0.999}},
+    # of the chosen one
+    "learning_rate_2e-3": {"training": {"learning_rate": 2e-3}},
     "v_prediction": {"objective": {"prediction_type": "v_prediction"}},
+    "epsilon_min_snr": {"objective": {"prediction_type": "epsilon", "min_snr_gamma": 5.0}},
     "no_adaln": {"denoiser": {"adaln": False}},
     "pooled": {"denoiser": {"conditioning": "pooled"}},
-    "patch_2": {"denoiser": {"patch_size": 2}},
-    "width_192_depth_6": {"denoiser": {"hidden_size": 192, "depth": 6}},
-    "width_256_depth_4": {"denoiser": {"hidden_size": 256, "depth": 4}},
-    "width_384_depth_8": {"denoiser": {"hidden_size": 384, "depth": 8, "num_heads": 6}},
-    "learning_rate_5e-4": {"training": {"learning_rate": 5e-4}},
-    "learning_rate_2e-3": {"training": {"learning_rate": 2e-3}},
+    "batch_16": {"training": {"batch_size": 16}},
     "ema_0.9": {"training": {"ema_decay": 0.9}},
     "ema_0.999": {"training": {"ema_decay": 0.999}},
-    "batch_16": {"training": {"batch_size": 16}},
-    "batch_32": {"training": {"batch_size": 32}},
-    "batch_128": {"training": {"batch_size": 128}},
 }  # fmt: skip
 
 
