@@ -176,10 +176,10 @@ class Trainer:
 
     def _validate(self, done: int, validate: Validate) -> None:
         values = dict(validate(self.model))
-        if "loss" not in values:
+        if self.training.use_best and "loss" not in values:
             raise UserError(f"{self.what}: a validation must return `loss`, which picks the best. Got {sorted(values)}")
         self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
-        if values["loss"] < self._best:
+        if values.get("loss", math.inf) < self._best:
             self._best = float(values["loss"])
             save_best(self.job.checkpoints, self.model, self._best, done)
 
