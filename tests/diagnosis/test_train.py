@@ -118,6 +118,13 @@ def test_a_resumed_run_is_the_same_run(tmp_path, manifest, images):
         assert torch.equal(value, cut.backbone.state_dict()[name])
 
 
+def test_where_no_row_validates_the_last_weights_are_the_result(tmp_path, manifest, images):
+    training = TRAINING.model_copy(update={"epochs": 1})
+    folder = train(tmp_path, manifest[manifest["split"] != "val"], images, seeds=(0,), training=training)
+    assert load_classifiers(folder)[0].card.threshold == 0.5
+    assert not list(tmp_path.glob("*seed_0*/checkpoints/best"))
+
+
 def test_an_oversampled_image_is_held_once(tmp_path, manifest, images):
     real = real_examples(manifest, images, "is_malignant")
     examples = arm_examples(real, real[:0], ArmConfig(oversample=True), "is_malignant", seed=0)

@@ -182,6 +182,19 @@ def test_a_killed_training_ends_at_the_same_bits(images, manifest, tmp_path, mon
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_the_best_autoencoder_is_picked_by_its_error_on_held_out_images(images, manifest, tmp_path):
+    """At this learning rate the error goes up and down, so the last weights are not the best."""
+    config = AutoencoderConfig(block_out_channels=(8, 16), latent_noise=0.3)
+    changes = {"validation_steps": 1, "learning_rate": 0.3}
+    best, report = _train(images, manifest, config, tmp_path, use_best=True, **changes)
+    errors = {line["step"]: line["loss"] for line in report["history"]["validation"]}
+    step = min(errors, key=errors.get)
+    assert list(errors) == [1, 2, 3, 4, 5, 6] and report["history"]["best_step"] == step < 6
+    until_best, _ = _train(images, manifest, config, tmp_path, **changes, max_train_steps=step)
+    found = _weights(best)
+    assert all(torch.equal(value, found[name]) for name, value in _weights(until_best).items())
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(images, manifest, tmp_path):
     two = LaunchConfig(launcher="accelerate", num_processes=2)

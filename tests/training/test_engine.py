@@ -248,6 +248,29 @@ def test_the_best_weights_are_those_with_the_lowest_validation_loss(tmp_path):
         assert float((model(EXAMPLES) - TARGETS).square().mean()) == pytest.approx(lowest, rel=1e-6)
 
 
+def _fit_without(folder, validate):
+    config = _config(use_best=True)
+    job = create_job(folder, "toy", "toy", config={"training": config})
+    model = nn.Linear(4, 1)
+    fit(
+        job, model, lambda model, batch: {"loss": model(EXAMPLES).square().mean()}, num_examples=30, training=config,
+        seed=0, what="train a toy", validate=validate,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("validate", "told"),
+    [
+        (None, "train a toy: use_best must be false where nothing is validated"),
+        (lambda model: {"psnr": 1.0}, r"must return `loss`, which picks the best\. Got \['psnr'\]"),
+        (lambda model: {"loss": math.nan}, "use_best must be false where no validation loss was a finite number"),
+    ],
+)
+def test_the_best_weights_need_something_that_picks_them(tmp_path, validate, told):
+    with pytest.raises(UserError, match=told):
+        _fit_without(tmp_path, validate)
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path):
     config = _config(max_train_steps=10)
     job = create_job(tmp_path, "toy", "toy", config={"training": config})

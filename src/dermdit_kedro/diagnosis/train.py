@@ -116,9 +116,12 @@ def main(job: Job) -> None:
 
     state = PartialState()
     config, seed = job.config("classifier", ClassifierConfig), job.config("seed", int)
+    training = job.config("training", TrainingConfig)
     examples = job.table("examples")
     data = {str(split): ExampleImages(job, rows) for split, rows in examples.groupby("split")}
     train, validation = data["train"], data.get("val")
+    if validation is None:
+        training = training.model_copy(update={"use_best": False})
     positives = float(train.labels.mean())
     balanced = job.config("balance", bool) and 0 < positives < 1
     weight = torch.tensor((1 - positives) / positives if balanced else 1.0)
@@ -136,7 +139,7 @@ def main(job: Job) -> None:
         return {"loss": float(value)}
 
     trained: Any = fit(
-        job, classifier, loss, num_examples=len(train), training=job.config("training", TrainingConfig), seed=seed,
+        job, classifier, loss, num_examples=len(train), training=training, seed=seed,
         what=job.spec["name"], validate=validate if validation else None,
     )  # fmt: skip
     if state.is_main_process:

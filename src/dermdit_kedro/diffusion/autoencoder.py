@@ -7,30 +7,22 @@ scaling factor, and measures what it loses on held-out images.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
-from dermdit_kedro.diffusion.adversarial import PatchDiscriminator, adversarial_losses
+from dermdit_kedro.diffusion.autoencoder_loss import Reconstruction, build_error, build_loss, build_validate
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig
-from dermdit_kedro.diffusion.patch_autoencoder import PatchAutoencoderKL, load_autoencoder, opponent_colours
-from dermdit_kedro.diffusion.perceptual import PerceptualDistance
-from dermdit_kedro.diffusion.reconstruction import (
-    measure_reconstruction,
-    reconstruction_psnr,
-)
+from dermdit_kedro.diffusion.patch_autoencoder import PatchAutoencoderKL, load_autoencoder
+from dermdit_kedro.diffusion.reconstruction import measure_reconstruction
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.seeds import stable_seed
-from dermdit_kedro.training.engine import Loss, fit
+from dermdit_kedro.training.engine import fit
 from dermdit_kedro.training.parameters import TrainingConfig
-from dermdit_kedro.training.streams import Batch
 
 MEASURED_IMAGES = 512
 """How many training images the scaling factor is measured on."""
-ADVERSARIAL_FROM = 0.5
-"""Share of the steps after which the decoder hears the discriminator, which learns from the first."""
 
 
 def build_autoencoder(config: AutoencoderConfig, image_size: int) -> PatchAutoencoderKL:
@@ -79,65 +71,17 @@ def adopt_autoencoder(config: AutoencoderConfig) -> Any:
         ) from error
 
 
-class _Reconstruction(nn.Module):
-    """Reconstruct from a disturbed code; returns (reconstruction, KL per latent element)."""
-
-    def __init__(self, autoencoder: Any, config: AutoencoderConfig) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.discriminator = PatchDiscriminator() if config.adversarial_weight else None
-
-    def forward(self, images: Tensor, noise: Tensor, latent_noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode, sample with the given noise, its standard deviation widened by `latent_noise` (b,), and decode."""
-        posterior = self.autoencoder.encode(images).latent_dist
-        std = (posterior.var + latent_noise.view(-1, 1, 1, 1).square()).sqrt()
-        reconstruction = self.autoencoder.decode(posterior.mean + std * noise).sample
-        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        return reconstruction, kl
-
-
-def _build_loss(
-    config: AutoencoderConfig, train: ImageStack, latent_shape: torch.Size, scale: float, steps: int
-) -> Loss:
-    """Return the loss of a `_Reconstruction` whose latents have `latent_shape` and a standard deviation of `scale`."""
-    colours = opponent_colours(config.chroma_weight)
-    perceptual = PerceptualDistance() if config.perceptual_weight else None
-
-    def loss(model: Any, batch: Batch) -> dict[str, Tensor]:
-        images = to_float(train[batch.indices]).to(batch.device)
-        mirrored = (batch.rand(1) < 0.5).view(-1, 1, 1, 1)
-        images = torch.where(mirrored, images.flip(-1), images)
-        latent_noise = scale * config.latent_noise * batch.rand(1)[:, 0]
-        reconstruction, kl = model(images, batch.randn(*latent_shape), latent_noise)
-        error = torch.einsum("kc,nchw->nkhw", colours.to(images.device), reconstruction - images)
-        parts = {"l1": error.abs().mean(), "mse": error.square().mean(), "kl": kl}
-        total = parts["l1"] + parts["mse"] + config.kl_weight * kl
-        if perceptual is not None:
-            parts["perceptual"] = perceptual.to(images.device)(reconstruction, images)
-            total = total + config.perceptual_weight * parts["perceptual"]
-        if model.discriminator is not None:
-            parts |= adversarial_losses(model.discriminator, reconstruction, images)._asdict()
-            weight = config.adversarial_weight * (batch.step >= ADVERSARIAL_FROM * steps)
-            total = total + parts["discriminator"] + weight * parts["adversarial"]
-        return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
-
-    return loss
-
-
 def _train(job: Job, autoencoder: Any, config: AutoencoderConfig, train: ImageStack, held_out: ImageStack) -> Any:
     training, seed = job.config("training", TrainingConfig), job.config("seed", int)
     with torch.no_grad():
         latent_shape = autoencoder.encode(to_float(train[[0]])).latent_dist.mean.shape[1:]
     scale = 1 / read_scaling_factor(autoencoder, train, seed) if config.pretrained else 1.0
-    loss = _build_loss(config, train, latent_shape, scale, training.max_train_steps)
-
-    def validate(model: Any) -> dict[str, float]:
-        some = held_out[list(range(min(len(held_out), 64)))]
-        return {"psnr": float(reconstruction_psnr(model.autoencoder, some).mean())}
-
+    measure = build_error(config)
     model = fit(
-        job, _Reconstruction(autoencoder, config), loss, num_examples=len(train), training=training, seed=seed,
-        what="train the autoencoder", validate=validate,
+        job, Reconstruction(autoencoder, config),
+        build_loss(config, measure, train, latent_shape, scale, training.max_train_steps),
+        num_examples=len(train), training=training, seed=seed, what="train the autoencoder",
+        validate=build_validate(measure, held_out, latent_shape, scale * config.latent_noise),
     )  # fmt: skip
     return model.autoencoder
 

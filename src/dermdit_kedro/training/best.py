@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.training.weight_files import load_module, read_state, write_state
 
 _BEST = "best"
@@ -42,19 +43,20 @@ def best_loss(states: Path) -> float:
 
 
 def load_best(states: Path, module: nn.Module) -> None:
-    """Load the best weights in place, where there are any.
+    """Load the best weights in place.
 
     Args:
         states: The folder of all states of the run.
         module: The module they are of.
 
     Raises:
-        UserError: If they are damaged, or do not fit.
+        UserError: If there are none, they are damaged, or they do not fit.
     """
     folder = states / _BEST
-    if folder.is_dir():
-        read_state(folder, _remedy(folder))
-        load_module(folder / "model.safetensors", module)
+    if not folder.is_dir():
+        raise UserError(f"use_best must be false where no validation loss was a finite number. There is no {folder}")
+    read_state(folder, _remedy(folder))
+    load_module(folder / "model.safetensors", module)
 
 
 def _remedy(folder: Path) -> str:

@@ -174,8 +174,10 @@ class Trainer:
 
     def _validate(self, done: int, validate: Validate) -> None:
         values = dict(validate(self.model))
+        if "loss" not in values:
+            raise UserError(f"{self.what}: a validation must return `loss`, which picks the best. Got {sorted(values)}")
         self.job.log_metrics(done, **{f"validation_{k}": float(v) for k, v in values.items()})
-        if values.get("loss", math.inf) < self._best:
+        if values["loss"] < self._best:
             self._best = float(values["loss"])
             save_best(self.job.checkpoints, self.model, self._best, done)
 
@@ -223,9 +225,12 @@ def fit(
         says so, else the moving average, else the last.
 
     Raises:
-        UserError: If the loss or a weight is not finite (names the step and keeps the last good state), or a state
-            cannot be written, is damaged (the best weights too), or is that of another run.
+        UserError: If nothing picks the best that `training.use_best` asks for, the loss or a weight is not finite
+            (names the step and keeps the last good state), or a state or the best weights cannot be written, are
+            damaged, or are those of another run.
     """
+    if training.use_best and validate is None:
+        raise UserError(f"{what}: use_best must be false where nothing is validated. Got true")
     trainer = Trainer(job, model, loss, num_examples, training, seed, what)
     trainer.run(validate, draw)
     refuse_infinite(model, what, training.max_train_steps, job.checkpoints)

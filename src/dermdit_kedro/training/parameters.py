@@ -30,7 +30,8 @@ class TrainingConfig(Parameters):
         keep_last: How many of the newest states are kept.
         log_steps: Steps averaged into one line of `metrics.jsonl`.
         validation_steps: Steps between two validations; null for none but the last.
-        use_best: Whether the result is the weights with the lowest validation loss; they are kept in any case.
+        use_best: Whether the result is the weights with the lowest validation loss; they are kept in any case. False
+            for the text encoder, which nothing validates; an autoencoder's validation leaves its discriminator out.
     """
 
     speed_fields: ClassVar[frozenset[str]] = frozenset(
