@@ -1,7 +1,5 @@
 """The base class of every typed parameter block."""
 
-from typing import ClassVar
-
 from pydantic import BaseModel, ConfigDict
 
 
@@ -10,10 +8,11 @@ class Parameters(BaseModel):
 
     Each domain package declares its own blocks in its `parameters.py`; Kedro validates them
     against `conf/` before the first node runs.
-
-    Attributes:
-        speed_fields: Names of the fields that change speed alone; they stay out of the keys of jobs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-    speed_fields: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def speed_fields(self) -> frozenset[str]:
+        """Names of the fields that change speed alone; they stay out of the keys of jobs."""
+        return frozenset()

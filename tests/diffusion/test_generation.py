@@ -13,10 +13,10 @@ from huggingface_hub import ModelCard
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dermdit_kedro.dermoscopy.images import ImageStack, read_rgb, to_float
-from dermdit_kedro.diffusion.autoencoder import reconstruction_psnr
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig, DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
+from dermdit_kedro.diffusion.reconstruction import reconstruction_psnr
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder

@@ -164,6 +164,31 @@ def test_a_state_goes_on_with_other_settings_of_speed(tmp_path):
     assert torch.allclose(undisturbed.weight, resumed.weight, atol=1e-5)
 
 
+def test_what_is_logged_and_looked_at_on_the_way_may_change_between_two_states(tmp_path):
+    every_step = {"log_steps": 1, "validation_steps": 1}
+    undisturbed, job = _train(tmp_path / "a", _config(**every_step))
+    _stop_at(tmp_path / "b", 25)  # its newest state is that of step 20
+    sparse = {"log_steps": 3, "checkpointing_steps": 3, "validation_steps": None}
+    resumed, resumed_job = _train(tmp_path / "b", _config(**sparse))
+    assert resumed_job.folder.name == job.folder.name
+    assert torch.equal(resumed.weight, undisturbed.weight)
+    single = {line["step"]: line["loss"] for line in job.metrics()}
+    means = {line["step"]: line["loss"] for line in resumed_job.metrics() if line["step"] > 25}
+    whole = {step: sum(single[k] for k in (step - 2, step - 1, step)) / 3 for step in (27, 30, 33, 36, 39)}
+    assert means == pytest.approx({**whole, 40: single[40]})
+    first = next(line["loss"] for line in resumed_job.metrics() if line["step"] == 21)
+    assert first == pytest.approx(single[21])  # the only step since the state
+
+
+@pytest.mark.parametrize(("use_best", "is_same"), [(False, True), (True, False)])
+def test_how_often_it_validates_matters_where_that_picks_the_result(tmp_path, use_best, is_same):
+    keys = {
+        create_job(tmp_path, "toy", "toy", config={"training": _config(use_best=use_best, validation_steps=n)}).key
+        for n in (10, 20)
+    }
+    assert (len(keys) == 1) == is_same
+
+
 def _flip_a_bit(file):
     content = bytearray(file.read_bytes())
     content[-5] ^= 1

@@ -152,7 +152,9 @@ class ObjectiveConfig(Parameters):
 
 
 class SamplerConfig(Parameters):
-    """How images are drawn from a trained denoiser.
+    """How images are drawn from a trained denoiser, and from one in training.
+
+    A change trains nothing anew: the sheets drawn during training show the sampler as it was when each was drawn.
 
     Attributes:
         scheduler: `ddpm` (the paper), `ddim`, `dpm_solver`, `unipc` for `epsilon` and `v_prediction`;

@@ -147,7 +147,7 @@ class Trainer:
         torch._foreach_lerp_(list(self.state.ema.values()), parameters, weight)
 
     def _log(self, done: int) -> str:
-        count = (done - 1) % self.training.log_steps + 1
+        count = min((done - 1) % self.training.log_steps + 1, done - self.first_step)
         means = {k: float(self.accelerator.reduce(v / count, reduction="mean")) for k, v in self._sums.items()}
         self._sums = {}
         if not math.isfinite(means["loss"]):

@@ -1,6 +1,6 @@
 """Parameters of the shared training loop."""
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -34,10 +34,6 @@ class TrainingConfig(Parameters):
             for the text encoder, which nothing validates; an autoencoder's validation leaves its discriminator out.
     """
 
-    speed_fields: ClassVar[frozenset[str]] = frozenset(
-        {"checkpointing_steps", "keep_last", "gradient_accumulation_steps", "gradient_checkpointing", "compile_mode"}
-    )
-
     max_train_steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
@@ -55,6 +51,15 @@ class TrainingConfig(Parameters):
     log_steps: int = Field(default=20, gt=0)
     validation_steps: int | None = Field(default=None, gt=0)
     use_best: bool = False
+
+    @property
+    def speed_fields(self) -> frozenset[str]:
+        """What the weights do not depend on, though what is logged and drawn on the way may."""
+        names = {
+            "checkpointing_steps", "keep_last", "gradient_accumulation_steps", "gradient_checkpointing", "compile_mode",
+            "log_steps",
+        }  # fmt: skip
+        return frozenset(names if self.use_best else names | {"validation_steps"})
 
     @model_validator(mode="after")
     def _checkpoints_fall_on_log_lines(self) -> Self:

@@ -130,7 +130,7 @@ def train_denoiser(
         denoiser: Architecture and size.
         objective: What it learns.
         denoiser_training: How it is trained.
-        sampler: How pictures are drawn on the way; it changes nothing else.
+        sampler: How pictures are drawn from now on; it changes nothing else, and what is drawn is not drawn again.
         seed: Seed of the run.
         launch_config: Where it runs.
         work_dir: The folder of all work folders.
