@@ -29,7 +29,7 @@ def best_curve(rows: pd.DataFrame, recipe: str, way: str) -> list[tuple[float, f
 
 
 def compare(rows: pd.DataFrame, way: str) -> list[dict[str, Any]]:
-    """Say for every point of the chosen curve when the prior recipe is as good."""
+    """Say when the prior recipe is as good as each point of the chosen curve, and the chosen as the prior's last."""
     ours, prior = best_curve(rows, "chosen", way), best_curve(rows, "prior", way)
     if not ours or not prior:
         return []
@@ -41,6 +41,11 @@ def compare(rows: pd.DataFrame, way: str) -> list[dict[str, Any]]:
         lines.append(
             {"distance": distance, "chosen_minutes": minutes, "prior": said, "ratio": ratio, "is_bound": not reached}
         )
+    last = minutes_to_reach(ours, prior[-1][1])
+    if last:
+        said, is_bound = f"after {end:.1f} minutes", last == ours[0][0]  # it may have been there before its first point
+        found = {"distance": prior[-1][1], "chosen_minutes": last, "prior": said, "ratio": end / last}
+        lines.append({**found, "is_bound": is_bound})
     return lines
 
 
@@ -50,6 +55,7 @@ def draw_curves(rows: pd.DataFrame, floors: Mapping[str, float], target: Path) -
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for panel, (way, floor) in zip(panels, floors.items(), strict=True):
@@ -58,6 +64,11 @@ def draw_curves(rows: pd.DataFrame, floors: Mapping[str, float], target: Path) -
         panel.axhline(floor, linestyle="--", color="grey", label="real against real")
         panel.set(title=f"held-out images {way.replace('_', ' ')}", xlabel="minutes of training", ylabel="distance")
         panel.set(xscale="log", yscale="log")
+        marks = sorted(rows["mark"].unique())
+        panel.set_xticks(marks, [f"{mark:g}" for mark in marks], minor=False)
+        panel.set_xticks([], minor=True)
+        for formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            formatter(ticker.StrMethodFormatter("{x:.0f}"))
     panels[0].legend()
     figure.savefig(target, dpi=80)
     plt.close(figure)

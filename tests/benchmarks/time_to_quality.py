@@ -167,6 +167,9 @@ def _fit(job: Job, recipe: Recipe, marks: Sequence[float], seed: int, examples: 
 
     def look(model: Any) -> dict[str, float]:
         nonlocal minutes, since
+        late = [mark for mark in marks if mark <= minutes and not _folder(job, mark).is_dir()]
+        if late:
+            raise UserError(f"marks must be ahead of what was trained already. Got {late[0]:g}. Delete {job.folder}")
         minutes, since = minutes + (_clock() - since) / 60, None
         for mark in marks:
             if minutes >= mark and not _folder(job, mark).is_dir():

@@ -93,6 +93,8 @@ def test_the_clock_goes_on_after_a_kill(command, toy, monkeypatch):
     (snapshot,) = command.train(toy, recipe, [passed[50] + 1e-6], 0)
     assert snapshot.step == 55  # from the state after 50 steps on, and the clock with it
     assert passed[50] < snapshot.minutes < 2 * passed[55]
+    with pytest.raises(command.UserError, match=r"marks must be ahead of what was trained already\. Got .* Delete "):
+        command.train(toy, recipe, [passed[5]], 0)
 
 
 def test_missing_inputs_are_named_with_the_command_that_makes_them(command, project):
@@ -117,10 +119,12 @@ def test_a_curve_that_stays_above_never_reaches_a_value():
 def test_the_ratio_of_times_is_a_bound_where_the_prior_recipe_never_gets_there():
     rows = [("chosen", 1.0, 300.0), ("chosen", 2.0, 90.0), *(("prior", *point) for point in CURVE)]
     table = pd.DataFrame(rows, columns=["recipe", "mark", "way"]).assign(seed=0)
-    reached, bound = compare(table.assign(minutes=table["mark"]), "way")
+    reached, bound, last = compare(table.assign(minutes=table["mark"]), "way")
     assert (reached["ratio"], reached["is_bound"]) == (pytest.approx(2.0), False)
     assert (bound["ratio"], bound["is_bound"]) == (pytest.approx(8.0), True)
     assert bound["prior"] == "not reached in 16 minutes"
+    assert (last["distance"], last["prior"]) == (100.0, "after 16.0 minutes")
+    assert (last["ratio"], last["is_bound"]) == (pytest.approx(16 / 2 ** (200 / 210)), False)
 
 
 def test_of_several_samplers_the_best_counts_and_of_several_seeds_the_mean():

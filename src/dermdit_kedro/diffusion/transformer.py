@@ -12,7 +12,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps, get_2d_sincos_pos_embed
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 CONDITIONINGS = ("tokens", "pooled", "none")
@@ -237,7 +237,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def forward(
         self,
         sample: Float[Tensor, "b c h w"],
-        timestep: Float[Tensor, " b"],
+        timestep: Num[Tensor, " b"],
         encoder_hidden_states: Float[Tensor, "b l e"],
         encoder_attention_mask: Bool[Tensor, "b l"],
         return_dict: bool = True,
