@@ -11,6 +11,9 @@ from dermdit_kedro.training.parameters import TrainingConfig
 LabelName = Literal["is_malignant", "is_melanoma"]
 """The two labels of the manifest; every result names the one it used."""
 
+ThresholdAttribute = Literal["tone_group", "sex", "site"]
+"""By what groups can get thresholds of their own."""
+
 
 class ClassifierConfig(Parameters):
     """A binary image classifier from timm.
@@ -120,12 +123,22 @@ class ArmConfig(Parameters):
         synthetic: Whether the kept synthetic images of the default variant are in it.
         synthetic_ratio: Synthetic images per real training image; null for all that were kept.
         oversample: Whether rows are repeated until every label x tone group has as many as the largest.
+        threshold_by: By which groups get thresholds of their own, chosen on validation rows to find as many of
+            their positives as are found over all; null for one threshold.
     """
 
     real: bool = True
     synthetic: bool = False
     synthetic_ratio: float | None = Field(default=None, gt=0)
     oversample: bool = False
+    threshold_by: ThresholdAttribute | None = None
+
+    @property
+    def training_set(self) -> str:
+        """What is trained on, in a word; arms that share it share their classifiers."""
+        parts = [name for name in ("real", "synthetic") if getattr(self, name)]
+        ratio = [f"{self.synthetic_ratio:g}_to_1"] if self.synthetic_ratio else []
+        return "_".join(["_plus_".join(parts), *ratio, *(["oversampled"] if self.oversample else [])])
 
     @model_validator(mode="after")
     def _trains_on_something(self) -> Self:
@@ -134,3 +147,14 @@ class ArmConfig(Parameters):
         if self.synthetic_ratio is not None and not self.synthetic:
             raise ValueError(f"synthetic_ratio needs synthetic: true. Got synthetic_ratio {self.synthetic_ratio}")
         return self
+
+
+class EvaluationConfig(Parameters):
+    """What the classifiers are tested on.
+
+    Attributes:
+        label_names: The label by which a test set is judged, by name of the test set, where it is another than the one
+            that was learned; images without that label are left out.
+    """
+
+    label_names: dict[str, LabelName] = Field(default_factory=dict)

@@ -7,13 +7,17 @@ import pandas as pd
 import torch
 
 from dermdit_kedro.dermoscopy.images import ImageStack
-from dermdit_kedro.diagnosis.classifier import UNTRAINED, choose_threshold, load_classifiers
+from dermdit_kedro.diagnosis.classifier import UNTRAINED, load_classifiers
+from dermdit_kedro.diagnosis.parameters import EvaluationConfig, LabelName
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.progress import Progress
 
 BATCH_SIZE = 256
 VALIDATION, HELD_OUT = "validation", "held_out"
 """Test set names of the real validation rows and of the test split of the sources that train."""
+
+OTHER_LABEL: dict[LabelName, LabelName] = {"is_malignant": "is_melanoma", "is_melanoma": "is_malignant"}
 
 ROW_COLUMNS = (
     "image_id", "source", "modality", "test_set", "split", "duplicate_cluster", "tone_group", "sex", "age_approx",
@@ -42,21 +46,33 @@ def score_images(folder: ModelFolder, images: ImageFolder, files: Sequence[str])
     return pd.concat(parts, ignore_index=True)
 
 
-def rows_to_predict(manifest: pd.DataFrame, images: ImageFolder, label_name: str) -> pd.DataFrame:
+def rows_to_predict(
+    manifest: pd.DataFrame, images: ImageFolder, label_name: LabelName, evaluation: EvaluationConfig | None = None
+) -> pd.DataFrame:
     """List the validation and test images whose label is known.
 
     Args:
         manifest: The manifest.
         images: The prepared images.
-        label_name: The label in use.
+        label_name: The label that was learned; validation rows have it.
+        evaluation: Test sets that are judged by the other label; none if not given.
 
     Returns:
         The columns of `predictions` that do not depend on a classifier, and `file`; `test_set` is `validation`,
         `held_out` (the test split of sources that train) or the name of a source that only tests.
+
+    Raises:
+        UserError: If `evaluation` names no test set.
     """
-    rows = manifest[manifest["split"].isin(["val", "test"]) & manifest[label_name].notna()]
+    rows = manifest[manifest["split"].isin(["val", "test"])]
     test_set = rows["source"].where(rows["role"] == "test", HELD_OUT).where(rows["split"] == "test", VALIDATION)
-    rows = rows.assign(test_set=test_set, label=rows[label_name].astype(bool), label_name=label_name)
+    known = set(test_set) - {VALIDATION}
+    names: dict[str, LabelName] = evaluation.label_names if evaluation else {}
+    if unknown := set(names) - known:
+        raise UserError(f"evaluation.label_names must name test sets, {sorted(known)}. Got {sorted(unknown)}")
+    name = test_set.map(names).fillna(label_name)
+    label = rows[label_name].where(name == label_name, rows[OTHER_LABEL[label_name]])
+    rows = rows.assign(test_set=test_set, label_name=name, label=label)[label.notna()].astype({"label": bool})
     columns = [*ROW_COLUMNS, "label_name", "label"]
     return rows[columns].merge(images.index()[["image_id", "file"]], on="image_id", validate="one_to_one")
 
@@ -83,23 +99,6 @@ def predict(folder: ModelFolder, rows: pd.DataFrame, images: ImageFolder, arm: s
         "label", "score", "tone_group", "sex", "age_approx", "site",
     ]  # fmt: skip
     return table[columns]
-
-
-def choose_thresholds(predictions: pd.DataFrame) -> dict[int, float]:
-    """Choose each seed's threshold on the validation rows alone, by balanced accuracy.
-
-    Args:
-        predictions: The table `predictions` of one arm.
-
-    Returns:
-        Threshold by seed; 0.5 where the validation rows lack a label or a score.
-    """
-    validation = predictions[(predictions["split"] == "val") & predictions["score"].notna()]
-    rows = {int(seed): validation[validation["seed"] == seed] for seed in sorted(predictions["seed"].unique())}
-    return {
-        seed: choose_threshold(part["score"].to_numpy(), part["label"].to_numpy(dtype=bool))
-        for seed, part in rows.items()
-    }
 
 
 def decide_together(scores: pd.DataFrame, thresholds: Mapping[int, float]) -> pd.Series:

@@ -1,96 +1,97 @@
 """How well a classifier tells positive from negative images: overall and per tone group, with intervals.
 
-Every measure is taken of each seed's classifier and averaged over the seeds; a resample draws clusters of
-duplicates, the same ones for all seeds.
+Every measure is taken of each seed's classifier and averaged over the seeds. An interval here is over other test
+images, for these classifiers: DeLong's by clusters for the AUC, else percentiles over resampled clusters of
+duplicates, the same ones for all seeds. What another training would change stands beside it as `seed_std`, and
+is in the intervals of differences between arms (`arm_comparison`).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dermdit_kedro.dermoscopy.records import TONE_GROUPS
-from dermdit_kedro.metrics.intervals import Floats, cluster_weights, estimate, number
+from dermdit_kedro.metrics import contrasts
+from dermdit_kedro.metrics.intervals import Floats, area_interval, estimate, number, proportion_estimate
+from dermdit_kedro.metrics.panel import Panel, counts, panels, why_too_small
 from dermdit_kedro.metrics.parameters import GroupFairnessConfig
-from dermdit_kedro.metrics.rates import all_positive_f1, area_under_roc, count, expected_calibration_error
+from dermdit_kedro.metrics.rates import all_positive_f1, count, expected_calibration_error
 
-Array = NDArray[Any]
 HALF = 0.5
 """The threshold the paper decides at."""
 
-
-@dataclass(frozen=True)
-class Panel:
-    """The predictions of one arm on one test set.
-
-    Attributes:
-        labels: True labels, bool (n,).
-        scores: Calibrated scores in [0, 1], one column a seed, (n, s).
-        decisions: Whether called positive at the seed's threshold, bool (n, s).
-        weights: How often each image occurs in each resample, (b, n).
-        rows: tone_group, sex, age_approx, site of each image.
-    """
-
-    labels: Array
-    scores: Array
-    decisions: Array
-    weights: Floats
-    rows: pd.DataFrame
-
-    def select(self, mask: Array) -> "Panel":
-        """Return the images where `mask` (n,) is true, with the same resamples."""
-        return Panel(self.labels[mask], self.scores[mask], self.decisions[mask], self.weights[:, mask], self.rows[mask])
-
-    @property
-    def num_positive(self) -> int:
-        """How many labels are positive."""
-        return int(self.labels.sum())
-
-    @property
-    def num_negative(self) -> int:
-        """How many labels are negative."""
-        return len(self.labels) - self.num_positive
+DECIDED = ("recall", "specificity", "precision", "f1")
+AT_HALF = ("recall", "specificity", "f1")
+MEASURES = ("auc", *DECIDED, *(f"{name}_at_half" for name in AT_HALF), "average_precision")
+"""What is measured with an interval, but for the average precision, which has none."""
 
 
-def over_seeds(panel: Panel, measure: str, threshold: float | None = None) -> tuple[float, Floats]:
-    """Take one measure of every seed's decisions and average over the seeds.
+def over_seeds(panel: Panel, measure: str, threshold: float | None = None) -> tuple[Floats, Floats]:
+    """Take one measure of every seed's decisions.
 
     Args:
         panel: The predictions.
-        measure: A property of `Confusion`, or `auc`.
-        threshold: Decide at this score instead of the seed's own threshold.
+        measure: A property of `Confusion`.
+        threshold: Decide at this score instead of the panel's own decisions.
 
     Returns:
-        The value, and its resampled values (b,).
+        The values (s,), and their resampled mean (b,).
     """
     decisions = panel.decisions if threshold is None else panel.scores >= threshold
-    values: list[Floats] = []
-    resampled: list[Floats] = []
-    for seed in range(panel.scores.shape[1]):
-        for weights, out in ((None, values), (panel.weights, resampled)):
-            if measure == "auc":
-                out.append(area_under_roc(panel.labels, panel.scores[:, seed], weights))
-            else:
-                out.append(getattr(count(panel.labels, decisions[:, seed], weights), measure))
-    return float(np.mean(values)), np.mean(resampled, axis=0)
+    values = [float(getattr(count(panel.labels, called), measure)[0]) for called in decisions.T]
+    resampled = [getattr(count(panel.labels, called, panel.weights), measure) for called in decisions.T]
+    return np.array(values), np.mean(resampled, axis=0)
 
 
-def why_too_small(panel: Panel, config: GroupFairnessConfig) -> str | None:
-    """Return why a group cannot be judged, or None where it can."""
-    if np.isnan(panel.scores).any():
-        return "the arm could not be trained: too few synthetic images passed the screens"
-    counts = [
-        f"{n} {kind} images, fewer than {least}"
-        for n, kind, least in (
-            (panel.num_positive, "positive", config.min_positive),
-            (panel.num_negative, "negative", config.min_negative),
-        )
-        if n < least
-    ]
-    return f"too small: {' and '.join(counts)}" if counts else None
+def decided(panel: Panel, measure: str, confidence: float, threshold: float | None = None) -> dict[str, Any]:
+    """Return a measure of the decisions with its interval.
+
+    Args:
+        panel: The predictions.
+        measure: A property of `Confusion`.
+        confidence: In (0, 1).
+        threshold: As `over_seeds` takes it.
+
+    Returns:
+        `{"value", "interval", "seed_std"}`.
+    """
+    values, resampled = over_seeds(panel, measure, threshold)
+    value = float(values.mean())
+    if measure == "f1":
+        found = estimate(value, resampled, confidence)
+        if found["interval"] and found["interval"][0] == found["interval"][1]:
+            found["interval"] = None
+    else:
+        of = {"recall": panel.labels, "specificity": ~panel.labels}.get(measure, panel.everyone)
+        found = proportion_estimate(value, resampled, len(np.unique(panel.clusters[of])), confidence)
+    return {**found, "seed_std": seed_std(values)}
+
+
+def area(panel: Panel, confidence: float) -> dict[str, Any]:
+    """Return the area under the ROC curve with DeLong's interval, by clusters.
+
+    Args:
+        panel: The predictions.
+        confidence: In (0, 1).
+
+    Returns:
+        `{"value", "interval", "seed_std"}`; null where a label is missing.
+    """
+    found = contrasts.auc(panel.labels, panel.scores, panel.everyone, panel.clusters)
+    value = number(found.values.mean())
+    if value is None:
+        return {"value": None, "interval": None, "seed_std": None}
+    variance = float(found.covariance(panel.clusters).mean())
+    positive, negative = (len(np.unique(panel.clusters[here])) for here in (panel.labels, ~panel.labels))
+    interval = area_interval(value, variance, positive, negative, confidence)
+    return {"value": value, "interval": interval, "seed_std": seed_std(found.values)}
+
+
+def seed_std(values: Floats) -> float | None:
+    """Return the standard deviation between seeds; None for one seed."""
+    return number(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def measure(panel: Panel, config: GroupFairnessConfig) -> dict[str, Any]:
@@ -101,60 +102,40 @@ def measure(panel: Panel, config: GroupFairnessConfig) -> dict[str, Any]:
         config: Least counts, resamples, confidence.
 
     Returns:
-        n, n_positive, n_negative, judgeable, reason, and the measures: `{"value", "interval"}` each, or null.
+        n, n_positive, n_negative, judgeable, reason, and the measures: `{"value", "interval", "seed_std"}` each, or
+        null.
     """
-    reason = why_too_small(panel, config)
-    counts = {"n": len(panel.labels), "n_positive": panel.num_positive, "n_negative": panel.num_negative}
-    result: dict[str, Any] = {**counts, "judgeable": reason is None, "reason": reason}
-    for name in ("auc", "recall", "specificity", "precision", "f1"):
-        result[name] = None if reason else estimate(*over_seeds(panel, name), config.confidence)
-    result["f1_at_half"] = None if reason else estimate(*over_seeds(panel, "f1", HALF), config.confidence)
-    seeds = range(panel.scores.shape[1])
-    brier = [np.mean((panel.scores[:, s] - panel.labels) ** 2) for s in seeds if not reason]
-    ece = [expected_calibration_error(panel.labels, panel.scores[:, s], config.num_bins) for s in seeds if not reason]
-    result["brier"], result["ece"] = (number(np.mean(values)) if values else None for values in (brier, ece))
+    from sklearn.metrics import average_precision_score
+
+    reason, confidence = why_too_small(panel, config), config.confidence
+    result: dict[str, Any] = {**counts(panel), "judgeable": reason is None, "reason": reason}
+    if reason:
+        result |= dict.fromkeys((*MEASURES, "brier", "ece"))
+    else:
+        result["auc"] = area(panel, confidence)
+        result |= {name: decided(panel, name, confidence) for name in DECIDED}
+        result |= {f"{name}_at_half": decided(panel, name, confidence, HALF) for name in AT_HALF}
+        precision = np.array([average_precision_score(panel.labels, scores) for scores in panel.scores.T])
+        result["average_precision"] = {"value": float(precision.mean()), "seed_std": seed_std(precision)}
+        result["brier"] = float(((panel.scores - panel.labels[:, None]) ** 2).mean())
+        result["ece"] = calibration_error(panel, config.num_bins)
     result["all_positive_f1"] = all_positive_f1(panel.num_positive, panel.num_negative)
     return result
 
 
-def panels(
-    predictions: pd.DataFrame, thresholds: Mapping[int, float], config: GroupFairnessConfig, seed: int
-) -> Iterator[tuple[str, Panel]]:
-    """Yield the test sets of an arm by name.
-
-    Args:
-        predictions: The table `predictions` of one arm; validation rows are left out.
-        thresholds: Threshold by seed.
-        config: How many resamples.
-        seed: Seed of the resamples; they depend on it and the images alone, so arms share them.
-
-    Yields:
-        (test set, its panel).
-
-    Raises:
-        ValueError: If some scores are not numbers; none at all is an arm that could not be trained.
-    """
-    if predictions["score"].isna().any() and predictions["score"].notna().any():
-        raise ValueError(f"every score must be a number. Got NaN for {int(predictions['score'].isna().sum())} rows")
-    test = predictions[predictions["split"] == "test"]
-    for name, part in test.groupby("test_set", sort=True):
-        scores = part.pivot(index="image_id", columns="seed", values="score").sort_index()
-        rows = part.drop_duplicates("image_id").set_index("image_id").loc[scores.index]
-        limits = np.array([thresholds[int(column)] for column in scores.columns])
-        values = scores.to_numpy(dtype="float64")
-        weights = cluster_weights(rows["duplicate_cluster"], config.num_resamples, seed)
-        attributes = rows[["tone_group", "sex", "age_approx", "site"]].reset_index(drop=True)
-        yield str(name), Panel(rows["label"].to_numpy(dtype=bool), values, values >= limits, weights, attributes)
+def calibration_error(panel: Panel, num_bins: int) -> float | None:
+    """Return the expected calibration error, averaged over the seeds."""
+    return number(np.mean([expected_calibration_error(panel.labels, s, num_bins) for s in panel.scores.T]))
 
 
 def score_arm(
-    predictions: pd.DataFrame, thresholds: Mapping[int, float], config: GroupFairnessConfig, seed: int
+    predictions: pd.DataFrame, thresholds: Mapping[str, Any], config: GroupFairnessConfig, seed: int
 ) -> dict[str, Any]:
     """Measure an arm on every test set, over all images and per estimated tone.
 
     Args:
-        predictions: The table `predictions` of one arm.
-        thresholds: Threshold by seed, chosen on validation rows.
+        predictions: The table `predictions` of one arm with the column `called`.
+        thresholds: What it was called at, for the record.
         config: Least counts, resamples, confidence.
         seed: Seed of the resamples.
 
@@ -162,14 +143,14 @@ def score_arm(
         The content of `diagnosis_metrics.json`.
     """
     test_sets = {}
-    for name, panel in panels(predictions, thresholds, config, seed):
+    for name, panel in panels(predictions, config.num_resamples, seed):
         tone = panel.rows["tone_group"].to_numpy()
         groups = {group: measure(panel.select(tone == group), config) for group in TONE_GROUPS}
-        test_sets[name] = {"overall": measure(panel, config), "tone_group": groups}
+        test_sets[name] = {"label_name": panel.label_name, "overall": measure(panel, config), "tone_group": groups}
     return {
         "arm": str(predictions["arm"].iloc[0]),
-        "label_name": str(predictions["label_name"].iloc[0]),
-        "seeds": list(thresholds),
-        "threshold": list(thresholds.values()),
+        "seeds": sorted(int(k) for k in predictions["seed"].unique()),
+        "thresholds": dict(thresholds),
+        "confidence": config.confidence,
         "test_sets": test_sets,
     }

@@ -1,5 +1,6 @@
-"""Intervals: Wilson's for proportions, percentiles of a cluster bootstrap for everything else."""
+"""Intervals of single values: DeLong's for areas, Wilson's for proportions, a cluster bootstrap for the rest."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,81 @@ def estimate(value: float, resampled: ArrayLike, confidence: float) -> dict[str,
     """Return `{"value", "interval"}`, both None where the value is not a number."""
     known = number(value)
     return {"value": known, "interval": None if known is None else percentile_interval(resampled, confidence)}
+
+
+def proportion_estimate(value: float, resampled: ArrayLike, num_clusters: int, confidence: float) -> dict[str, Any]:
+    """Return `{"value", "interval"}` of a rate; Wilson's interval where no resample differs, such as 12 of 12.
+
+    Args:
+        value: The rate, in [0, 1], or NaN.
+        resampled: Its resampled values.
+        num_clusters: Independent units among the images it is a rate of.
+        confidence: In (0, 1).
+
+    Returns:
+        Value and interval; both None where the value is not a number.
+    """
+    found = estimate(value, resampled, confidence)
+    if found["interval"] and found["interval"][0] == found["interval"][1]:
+        found["interval"] = wilson_interval(round(value * num_clusters), num_clusters, confidence)
+    return found
+
+
+def area_interval(
+    value: float, variance: float, num_positive: int, num_negative: int, confidence: float
+) -> list[float] | None:
+    """Return the interval of an area under the ROC curve.
+
+    DeLong's variance on the logit scale, which stays within [0, 1] and is symmetric there (Pepe 2003, section
+    5.2.4). Where that variance is zero, as for perfect separation, the areas are taken that the value
+    would be within the margin of, under Hanley and McNeil's variance (Newcombe 2006, method 5).
+
+    Args:
+        value: The area, in [0, 1].
+        variance: DeLong's, by clusters.
+        num_positive: Clusters with positive images.
+        num_negative: Clusters with negative images.
+        confidence: In (0, 1).
+
+    Returns:
+        [low, high]; None where the variance is not a number.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    if not np.isfinite(variance):
+        return None
+    z = float(norm.ppf((1 + confidence) / 2))
+    if variance > 0 and 0 < value < 1:
+        half = z * np.sqrt(variance) / (value * (1 - value))
+        return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]
+
+    def beyond(area: float) -> float:
+        spread = (num_positive + num_negative) / 2 - 1
+        inner = 1 + spread * ((1 - area) / (2 - area) + area / (1 + area))
+        return float(abs(value - area) - z * np.sqrt(area * (1 - area) * inner / (num_positive * num_negative)))
+
+    low = brentq(beyond, 1e-12, value - 1e-9) if value > 0.5 else 0.0
+    high = brentq(beyond, value + 1e-9, 1 - 1e-12) if value < 0.5 else 1.0
+    return [float(low), float(high)]
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct p-values for their number, so that one false finding among all of them is as rare as among one.
+
+    Holm 1979; holds however the tests depend on one another.
+
+    Args:
+        p_values: One a test; None where there was none, which counts for nothing.
+
+    Returns:
+        The corrected ones in the same order, at most 1.
+    """
+    order = sorted((p, position) for position, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    reached = 0.0
+    for rank, (p, position) in enumerate(order):
+        reached = max(reached, min(1.0, (len(order) - rank) * p))
+        corrected[position] = reached
+    return corrected

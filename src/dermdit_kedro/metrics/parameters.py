@@ -65,19 +65,26 @@ class GroupFairnessConfig(Parameters):
 
     Attributes:
         attributes: By what people are grouped.
+        intersections: By which attributes together they are grouped too.
+        reference_groups: By attribute, the group that others are compared with; where it is not named or too small,
+            the largest group of the test set.
         age_edges: Ages in years at which an age band begins; the first band begins at 0.
         min_positive: A group with fewer positive images is reported as too small, not as a number.
         min_negative: The same for negative images.
         num_resamples: Bootstrap resamples of clusters of duplicates.
-        confidence: Of every interval, in (0, 1).
+        num_permutations: How often groups are dealt out at random to test a gap.
+        confidence: Of every interval, in (0, 1); a finding is a corrected p-value below 1 - confidence.
         num_bins: Bins of the expected calibration error.
     """
 
     attributes: tuple[Attribute, ...] = ("tone_group", "sex", "age_band", "site")
+    intersections: tuple[tuple[Attribute, Attribute], ...] = (("tone_group", "sex"), ("sex", "age_band"))
+    reference_groups: dict[Attribute, str] = Field(default_factory=dict)
     age_edges: tuple[int, ...] = (30, 50, 70)
     min_positive: int = Field(default=10, ge=1)
     min_negative: int = Field(default=10, ge=1)
-    num_resamples: int = Field(default=1000, ge=100)
+    num_resamples: int = Field(default=2000, ge=100)
+    num_permutations: int = Field(default=999, ge=19)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     num_bins: int = Field(default=10, ge=2)
 

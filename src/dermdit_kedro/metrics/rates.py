@@ -38,6 +38,11 @@ class Confusion:
         return _ratio(self.tn, self.tn + self.fp)
 
     @property
+    def false_positive_rate(self) -> Floats:
+        """FP / (FP + TN); NaN without negative images."""
+        return _ratio(self.fp, self.fp + self.tn)
+
+    @property
     def precision(self) -> Floats:
         """TP / (TP + FP), also called positive predictive value; NaN where nothing is called positive."""
         return _ratio(self.tp, self.tp + self.fp)
@@ -79,10 +84,11 @@ def area_under_roc(labels: Array, scores: Array, weights: Array | None = None) -
         weights: How often each image occurs in each resample, (b, n); None for once.
 
     Returns:
-        (b,) in [0, 1], or (1,) without weights; NaN where a resample lacks a label.
+        (b,) in [0, 1], or (1,) without weights; NaN where a resample lacks a label or a
+        score is NaN.
     """
     times = np.ones((1, len(labels))) if weights is None else weights
-    if not len(labels):
+    if not len(labels) or np.isnan(scores).any():
         return np.full(len(times), np.nan)
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(scores[order], return_index=True)

@@ -5,6 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from dermdit_kedro.dermoscopy.records import TONE_GROUPS
+from dermdit_kedro.metrics.arm_comparison import ACCURACY, OVERALL
+from dermdit_kedro.metrics.diagnosis import MEASURES
+
 
 def table1(image_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return Table 1: one row a generator.
@@ -39,15 +43,20 @@ def _table1_row(variant: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def table2(diagnosis_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def table2(
+    diagnosis_metrics: Mapping[str, Mapping[str, Any]], arm_comparison: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Return Table 2: one row a test set, group and arm.
 
     Args:
         diagnosis_metrics: The content of `diagnosis_metrics.json` by arm, in the order of the table.
+        arm_comparison: The content of `arm_comparison.json`; None for a table without differences.
 
     Returns:
         Columns test_set, group (`overall` or an estimated tone), arm, label_name, n, n_positive, n_negative,
-        judgeable, reason, the measures with their intervals, brier, ece, all_positive_f1.
+        judgeable, reason, threshold (mean over the seeds), the measures with their intervals and standard deviation
+        between seeds, brier, ece, all_positive_f1; of AUC, recall and F1 the difference from the baseline with its
+        interval and corrected p-value.
 
     Raises:
         ValueError: If an entry is not that arm's, or the arms were tested on different sets.
@@ -58,21 +67,38 @@ def table2(diagnosis_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         raise ValueError(f"every arm must be measured on the same test sets. Got {test_sets}")
     rows = []
     for test_set in next(iter(test_sets.values()), []):
-        parts = {arm: metrics["test_sets"][test_set] for arm, metrics in diagnosis_metrics.items()}
-        groups = ["overall", *next(iter(parts.values()))["tone_group"]]
-        for group in groups:
-            for arm, part in parts.items():
-                entry = part["overall"] if group == "overall" else part["tone_group"][group]
-                label = diagnosis_metrics[arm]["label_name"]
-                rows.append({"test_set": test_set, "group": group, "arm": arm, "label_name": label, **_flat(entry)})
+        for group in (OVERALL, *TONE_GROUPS):
+            for arm, metrics in diagnosis_metrics.items():
+                part = metrics["test_sets"][test_set]
+                entry = part[OVERALL] if group == OVERALL else part["tone_group"][group]
+                compared = (arm_comparison or {}).get("accuracy", {}).get(test_set, {}).get(arm, {}).get(group, {})
+                place = {"test_set": test_set, "group": group, "arm": arm, "label_name": part["label_name"]}
+                threshold = {"threshold": mean_threshold(metrics["thresholds"], group)}
+                rows.append({**place, **_flat(entry, threshold), **_differences(compared)})
     return pd.DataFrame(rows)
 
 
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+def mean_threshold(thresholds: Mapping[str, Any], group: str) -> float:
+    """Return the threshold of a tone group, or of everybody else, averaged over the seeds."""
+    own = thresholds.get("groups", {}).get(group) if thresholds.get("by") == "tone_group" else None
+    limits = own or thresholds["overall"]
+    return float(sum(limits) / len(limits))
+
+
+def _flat(entry: Mapping[str, Any], threshold: Mapping[str, float]) -> dict[str, Any]:
     flat: dict[str, Any] = {key: entry[key] for key in ("n", "n_positive", "n_negative", "judgeable", "reason")}
-    for name in ("auc", "recall", "specificity", "precision", "f1", "f1_at_half"):
-        flat |= _with_interval(name, entry[name])
+    flat |= threshold
+    for name in MEASURES:
+        flat |= _with_interval(name, entry[name]) | {f"{name}_seed_std": (entry[name] or {}).get("seed_std")}
     return flat | {name: entry[name] for name in ("brier", "ece", "all_positive_f1")}
+
+
+def _differences(compared: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name in ACCURACY:
+        found = compared.get(name) or {}
+        flat |= _with_interval(f"{name}_difference", found) | {f"{name}_p_adjusted": found.get("p_adjusted")}
+    return flat
 
 
 def _with_interval(name: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -42,3 +42,8 @@ def bind(function: Callable[..., Any], **names: str) -> Callable[..., Any]:
     bound.__name__, bound.__doc__ = function.__name__, function.__doc__
     bound.__annotations__ = {key: value for key, value in function.__annotations__.items() if key not in names}
     return bound  # type: ignore[no-any-return]
+
+
+def named(by_name: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return the entries `<owner>.<kind>` by owner."""
+    return {name.rpartition(".")[0]: part for name, part in by_name.items() if name.endswith(f".{kind}")}

@@ -26,7 +26,13 @@ def spread(entry: Any, digits: int = 3) -> str:
     interval = entry.get("interval") if isinstance(entry, Mapping) else None
     if not interval or None in interval:
         return ""
-    return f"{interval[0]:.{digits}f}\u2013{interval[1]:.{digits}f}"
+    dash = "\u2013" if min(interval) >= 0 else " to "
+    return f"{interval[0]:.{digits}f}{dash}{interval[1]:.{digits}f}".replace("-", "\u2212")
+
+
+def signed_number(value: Any, digits: int = 3) -> str:
+    """Print a difference with its sign, or say that it was not measured."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212") if isinstance(value, int | float) else NOT_MEASURED
 
 
 def rate(entry: Any) -> str:

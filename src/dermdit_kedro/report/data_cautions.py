@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from dermdit_kedro.report.cells import number, percent
-from dermdit_kedro.report.figures import readable
+from dermdit_kedro.report.wording import readable
 
 FEW_TO_LEARN: Final = 100
 """A tone group with fewer training images is named, and so is one that is less than a tenth of them."""

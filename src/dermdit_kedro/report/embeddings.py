@@ -14,7 +14,8 @@ from scipy.stats import gaussian_kde
 from sklearn.decomposition import PCA
 
 from dermdit_kedro.handles import Features
-from dermdit_kedro.report.figures import HELD_OUT_COLOUR, REAL_COLOUR, colour_of, finish, readable
+from dermdit_kedro.report.figures import HELD_OUT_COLOUR, REAL_COLOUR, colour_of, finish
+from dermdit_kedro.report.wording import readable
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 GRID_POINTS = 200

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dermdit_kedro.report.verdict import estimate
+from dermdit_kedro.report.wording import readable
 
 TONE_GROUPS = ("light", "brown", "dark", "unknown")
 SPLITS = ("train", "val", "test", "excluded")
@@ -29,11 +29,6 @@ def colour_of(names: Iterable[str]) -> dict[str, str]:
         Colour by name; beyond six names the colours repeat.
     """
     return {name: COLOURS[position % len(COLOURS)] for position, name in enumerate(names)}
-
-
-def readable(name: str) -> str:
-    """Spell a catalog name for a reader, `real_plus_synthetic` as `real + synthetic`."""
-    return name.replace("_plus_", " + ").replace("_", " ")
 
 
 def finish(figure: go.Figure, title: str, caption: str, height: int) -> go.Figure:
@@ -190,7 +185,7 @@ def _auc_points(test_set: Mapping[str, Any], groups: Iterable[str]) -> dict[str,
     points = {}
     for group in groups:
         cell = test_set.get("overall") if group == "overall" else test_set.get("tone_group", {}).get(group)
-        point = estimate((cell or {}).get("auc")) if (cell or {}).get("judgeable", True) else None
-        if point is not None:
-            points[group] = point
+        area = (cell or {}).get("auc") or {}
+        if area.get("value") is not None and area.get("interval"):
+            points[group] = (area["value"], *area["interval"])
     return points

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from dermdit_kedro.report import tables
+from dermdit_kedro.report import diagnosis_tables, tables
 from dermdit_kedro.report.rendering import describe_chart, render_template
 from dermdit_kedro.report.samples import SampleCell, cells_of
 
@@ -35,13 +35,13 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         charts=charts,
         summary=summary,
         measures=MEASURES,
-        verdicts=tables.verdict_rows(summary["verdict"]),
-        tally=tables.tally(summary["verdict"]),
+        verdicts=diagnosis_tables.verdict_rows(summary["verdict"]),
+        tally=diagnosis_tables.tally(summary["verdict"]),
         sample_rows=sample_rows(grid),
         grid_caption=_meta(grid).get("caption", ""),
         images=tables.image_rows(summary),
-        diagnosis=tables.diagnosis_tables(summary["diagnosis"]),
-        fairness=tables.fairness_tables(summary["fairness"]),
+        diagnosis=diagnosis_tables.diagnosis_tables(summary),
+        fairness=diagnosis_tables.fairness_tables(summary["fairness"]),
         screening=tables.screening_rows(summary["screening"]),
         libraries={name: _version(name) for name in LIBRARIES},
         python=platform.python_version(),

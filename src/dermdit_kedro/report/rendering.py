@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dermdit_kedro.report import cells
-from dermdit_kedro.report.figures import readable
 from dermdit_kedro.report.summary import NOT_MEASURED
+from dermdit_kedro.report.wording import readable
 
 STATEMENTS = {
     "phantoms": "Phantoms: these figures say nothing about patients. "
@@ -39,7 +39,9 @@ def render_template(template: str, *, kind: str, charts: Mapping[str, Any], **va
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(cells, name) for name in ("number", "spread", "rate", "percent")}
+    environment.filters |= {
+        name: getattr(cells, name) for name in ("number", "spread", "rate", "percent", "signed_number")
+    }
     environment.filters["readable"] = readable
     return environment.get_template(template).render(
         statement=STATEMENTS.get(kind), charts=charts, plotly_js=get_plotlyjs(), not_measured=NOT_MEASURED, **values

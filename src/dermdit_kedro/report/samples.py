@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from dermdit_kedro.handles import ImageFolder
-from dermdit_kedro.report.figures import TONE_GROUPS, finish, readable
+from dermdit_kedro.report.figures import TONE_GROUPS, finish
+from dermdit_kedro.report.wording import readable
 
 LABELS = {"benign": False, "malignant": True}
 STRIP = 0.34

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dermdit_kedro import __version__
-from dermdit_kedro.report.verdict import judge
 
 NOT_MEASURED = "not measured"
 DIGITS = 6
@@ -36,6 +35,8 @@ class ReportParts:
         screening: `screening` by variant.
         diagnosis: `diagnosis_metrics` by arm.
         fairness: `group_fairness` by arm.
+        arm_comparison: `arm_comparison`, empty where it is missing.
+        verdict: `verdict`, empty where it is missing.
         figures: Figures by catalog name.
     """
 
@@ -47,10 +48,17 @@ class ReportParts:
     screening: Mapping[str, Any] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] = field(default_factory=dict)
     fairness: Mapping[str, Any] = field(default_factory=dict)
+    arm_comparison: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-_PLAIN = {"data_report": "data", "autoencoder_report": "autoencoder"}
+_PLAIN = {
+    "data_report": "data",
+    "autoencoder_report": "autoencoder",
+    "verdict": "verdict",
+    "arm_comparison": "arm_comparison",
+}
 _NAMESPACED = {
     "prompt_audit": "prompt_audits",
     "training_history": "training",
@@ -136,7 +144,8 @@ def build_summary(parts: ReportParts, *, baseline: str, seed: int, image_size: i
         "diagnosis": {arm: parts.diagnosis.get(arm) or NOT_MEASURED for arm in arms} or NOT_MEASURED,
         "fairness": {arm: parts.fairness.get(arm) or NOT_MEASURED for arm in arms} or NOT_MEASURED,
         "baseline_arm": baseline,
-        "verdict": [v.as_dict() for v in judge(parts.diagnosis, parts.fairness, baseline)] or NOT_MEASURED,
+        "arm_comparison": parts.arm_comparison or NOT_MEASURED,
+        "verdict": parts.verdict or NOT_MEASURED,
     }
     return dict(plain(summary))
 

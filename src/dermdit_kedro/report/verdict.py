@@ -1,22 +1,29 @@
-"""Better, worse or cannot tell: rules a reader can check against the printed numbers.
+"""Better, worse or cannot tell: rules a reader can check against the printed numbers."""
 
-1. Where the paired difference of two arms and its interval were measured, the interval decides: wholly on one
-   side of zero is a finding, anything else is "cannot tell".
-2. Where they were not, the two 95 % intervals decide: apart is a finding, overlapping is "cannot tell". This is
-   stricter than a test at 5 %, so it errs towards "cannot tell".
-3. Accuracy is the area under the ROC curve (AUC) over all images of the test set. Fairness is the gap in AUC
-   between groups and the equalized odds difference: smaller is fairer. One finding suffices; two that
-   contradict each other are "cannot tell".
-4. A smaller gap is no gain when the worst group's AUC fell: that is "cannot tell", and the evidence says so.
-"""
-
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from dermdit_kedro.report.wording import label_word, measure_word, readable, signed
+
 Outcome = Literal["better", "worse", "cannot tell"]
-FAIRNESS_MEASURES = {"auc_gap": "AUC gap", "equalized_odds_difference": "Equalized odds difference"}
+OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "cannot tell")
+
+RULES = (
+    "Accuracy is the area under the ROC curve over all images of a test set. An arm is better (worse) than the "
+    "baseline where the paired difference is above (below) zero and its p-value, corrected for all arms and "
+    "test sets, is below {level}.",
+    "Fairness is asked of one attribute at a time. A group's difference from the reference group, in AUC, true or "
+    "false positive rate, has come nearer to zero (moved away from it) where both its change and the sum of before "
+    "and after differ from zero with opposite (equal) signs; the p-value, corrected for all arms, test sets, groups "
+    "and measures, is below {level}.",
+    "One difference that came nearer makes the arm fairer (better), one that moved away less fair (worse); both at "
+    "once cannot tell.",
+    "A smaller difference is no gain when the worst group's AUC fell: levelled down, cannot tell.",
+    "Where a test set or all groups but one have too few images, nothing can be told. Everything else is cannot "
+    "tell too.",
+)
+"""The rules, as the report prints them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Verdict:
 
     Attributes:
         question: What was asked.
+        attribute: By what people are grouped; empty for accuracy.
         test_set: Where it was asked.
         arm: The arm that is judged.
         baseline: The arm it is compared with.
@@ -33,179 +41,199 @@ class Verdict:
     """
 
     question: Literal["accuracy", "fairness"]
+    attribute: str
     test_set: str
     arm: str
     baseline: str
     outcome: Outcome
     evidence: str
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the fields as a plain dictionary."""
-        return asdict(self)
 
-
-def estimate(entry: Any) -> tuple[float, float, float] | None:
-    """Read a value and its interval from a metrics entry.
+def write_verdict(
+    comparison: Mapping[str, Any], diagnosis: Mapping[str, Mapping[str, Any]], fairness: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Judge every arm against the baseline, and say whom each arm serves less well.
 
     Args:
-        entry: `{"value": v, "interval": [low, high]}`, or nothing.
-
-    Returns:
-        (value, low, high), or None where one of the three was not measured.
-    """
-    if not isinstance(entry, Mapping) or entry.get("value") is None or not entry.get("interval"):
-        return None
-    low, high = entry["interval"]
-    numbers = (entry["value"], low, high)
-    if any(number is None or math.isnan(number) for number in numbers):
-        return None
-    return float(entry["value"]), float(low), float(high)
-
-
-def compare(arm: Any, baseline: Any, *, what: str, larger_is_better: bool, paired: Any = None) -> tuple[Outcome, str]:
-    """Compare one measure of two arms by rules 1 and 2.
-
-    Args:
-        arm: The judged arm's entry, with `value` and `interval`.
-        baseline: The baseline's entry.
-        what: The name of the measure, for the sentence.
-        larger_is_better: Whether a larger value is the better one.
-        paired: Entry of the difference arm minus baseline, where it was measured.
-
-    Returns:
-        The outcome and the sentence of its evidence.
-    """
-    difference = estimate(paired)
-    if difference is not None:
-        value, low, high = difference
-        sentence = f"{what}: paired difference {value:+.3f} [{low:+.3f}, {high:+.3f}]"
-        if low <= 0 <= high:
-            return "cannot tell", f"{sentence}, the interval holds zero."
-        return _outcome((low > 0) == larger_is_better), f"{sentence}, the interval excludes zero."
-    ours, theirs = estimate(arm), estimate(baseline)
-    if ours is None or theirs is None:
-        missing = "the arm" if ours is None else "the baseline"
-        return "cannot tell", f"{what}: not measured with an interval for {missing}."
-    sentence = f"{what} {_printed(ours)} against {_printed(theirs)}"
-    if ours[1] <= theirs[2] and theirs[1] <= ours[2]:
-        return "cannot tell", f"{sentence}, the intervals overlap."
-    return _outcome((ours[1] > theirs[2]) == larger_is_better), f"{sentence}, the intervals are apart."
-
-
-def judge_accuracy(arm: Mapping[str, Any], baseline: Mapping[str, Any], test_set: str) -> Verdict:
-    """Judge whether an arm diagnoses better than the baseline on one test set.
-
-    Args:
-        arm: The arm's `diagnosis_metrics`.
-        baseline: The baseline's `diagnosis_metrics`.
-        test_set: A test set of both.
-
-    Returns:
-        The verdict, with its evidence.
-    """
-    ours = arm.get("test_sets", {}).get(test_set, {}).get("overall", {})
-    theirs = baseline.get("test_sets", {}).get(test_set, {}).get("overall", {})
-    reasons = [str(part["reason"]) for part in (ours, theirs) if part.get("judgeable") is False and part.get("reason")]
-    if reasons:
-        outcome, evidence = _cannot_tell(f"AUC: {reasons[0]}.")
-    else:
-        outcome, evidence = compare(
-            ours.get("auc"), theirs.get("auc"), what="AUC", larger_is_better=True, paired=ours.get("auc_difference")
-        )
-    counts = f" ({ours.get('n_positive', '?')} positive and {ours.get('n_negative', '?')} negative images)"
-    return Verdict("accuracy", test_set, _name(arm), _name(baseline), outcome, evidence.rstrip(".") + counts + ".")
-
-
-def judge_fairness(
-    arm: Mapping[str, Any], baseline: Mapping[str, Any], test_set: str, attribute: str = "tone_group"
-) -> Verdict:
-    """Judge whether an arm treats the groups more alike than the baseline does.
-
-    Args:
-        arm: The arm's `group_fairness`.
-        baseline: The baseline's `group_fairness`.
-        test_set: A test set of both.
-        attribute: The sensitive attribute.
-
-    Returns:
-        The verdict, with its evidence.
-    """
-    ours = arm.get("attributes", {}).get(attribute, {}).get(test_set, {})
-    theirs = baseline.get("attributes", {}).get(attribute, {}).get(test_set, {})
-    judgeable = [name for name, group in ours.get("groups", {}).items() if group.get("judgeable")]
-    if len(judgeable) < 2:
-        outcome, evidence = _cannot_tell("Fewer than two groups are large enough to judge.")
-        return Verdict("fairness", test_set, _name(arm), _name(baseline), outcome, evidence)
-    our_gaps, their_gaps = ours.get("gaps", {}), theirs.get("gaps", {})
-    findings = [
-        compare(
-            our_gaps.get(measure),
-            their_gaps.get(measure),
-            what=label,
-            larger_is_better=False,
-            paired=(our_gaps.get(measure) or {}).get("difference"),
-        )
-        for measure, label in FAIRNESS_MEASURES.items()
-    ]
-    outcome, remark = _combine([finding for finding, _ in findings], our_gaps, their_gaps)
-    evidence = " ".join([sentence for _, sentence in findings] + remark)
-    return Verdict("fairness", test_set, _name(arm), _name(baseline), outcome, evidence)
-
-
-def judge(
-    diagnosis: Mapping[str, Mapping[str, Any]], fairness: Mapping[str, Mapping[str, Any]], baseline: str = "real"
-) -> list[Verdict]:
-    """Judge every arm against the baseline on every test set.
-
-    Args:
+        comparison: The content of `arm_comparison.json`.
         diagnosis: `diagnosis_metrics` by arm.
         fairness: `group_fairness` by arm.
-        baseline: The arm the others are compared with.
 
     Returns:
-        Two verdicts per test set and arm, accuracy before fairness; none without the baseline.
+        `rules`, `verdicts` (see `Verdict`), `biases` (a sentence for each found difference of two groups within an
+        arm) and `paragraphs` (one a test set, made of these).
     """
-    if baseline not in diagnosis:
-        return []
-    verdicts = []
-    for test_set in diagnosis[baseline].get("test_sets", {}):
-        for arm in diagnosis:
-            if arm == baseline:
-                continue
-            ours, theirs = ({"arm": arm, **diagnosis[arm]}, {"arm": baseline, **diagnosis[baseline]})
-            verdicts.append(judge_accuracy(ours, theirs, test_set))
-            ours, theirs = ({"arm": arm, **fairness.get(arm, {})}, {"arm": baseline, **fairness.get(baseline, {})})
-            verdicts.append(judge_fairness(ours, theirs, test_set))
-    return verdicts
+    level = f"{1 - comparison['confidence']:.2g}"
+    verdicts = [*_judge_accuracy(comparison), *_judge_fairness(comparison)]
+    biases = list(find_biases(fairness))
+    paragraphs = [
+        {"test_set": test_set, "text": _paragraph(test_set, comparison, verdicts, biases, diagnosis)}
+        for test_set in comparison["accuracy"]
+    ]
+    return {
+        "rules": [rule.format(level=level) for rule in RULES],
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+        "biases": biases,
+        "paragraphs": paragraphs,
+    }
 
 
-def _combine(outcomes: list[Outcome], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[Outcome, list[str]]:
-    """Apply rules 3 and 4 to the findings of the single measures."""
-    if "better" in outcomes and "worse" in outcomes:
-        return "cannot tell", ["The two measures contradict each other."]
-    if "worse" in outcomes:
-        return "worse", []
-    if "better" not in outcomes:
-        return "cannot tell", []
-    after, before = [(gaps.get("worst_group_auc") or {}).get("value") for gaps in (ours, theirs)]
-    if after is None or before is None:
-        return "cannot tell", ["The worst group's AUC was not measured, so levelling down cannot be ruled out."]
-    if after < before:
-        return "cannot tell", [f"But the worst group's AUC fell from {before:.3f} to {after:.3f}: levelled down."]
-    return "better", [f"The worst group's AUC did not fall ({before:.3f} to {after:.3f})."]
+def _judge_accuracy(comparison: Mapping[str, Any]) -> Iterator[Verdict]:
+    for test_set, arms in comparison["accuracy"].items():
+        for arm, groups in arms.items():
+            cell = groups["overall"]
+            outcome, evidence = accuracy_outcome(cell)
+            yield Verdict("accuracy", "", test_set, arm, comparison["baseline"], outcome, evidence)
 
 
-def _cannot_tell(sentence: str) -> tuple[Outcome, str]:
-    return "cannot tell", sentence
+def accuracy_outcome(cell: Mapping[str, Any]) -> tuple[Outcome, str]:
+    """Apply the rule of accuracy to the differences over all images.
+
+    Args:
+        cell: `overall` of an arm in `arm_comparison.json`.
+
+    Returns:
+        The outcome and its evidence.
+    """
+    counts = f"{cell['n_positive']:,} {label_word(cell['label_name'])} of {cell['n']:,} images"
+    if not cell["judgeable"]:
+        return "cannot tell", f"{cell['reason']} ({counts})"
+    difference = cell["auc"]
+    evidence = f"AUC {signed(difference)} ({counts})"
+    if not difference.get("finding"):
+        return "cannot tell", evidence
+    return ("better" if difference["value"] > 0 else "worse"), evidence
 
 
-def _outcome(is_better: bool) -> Outcome:
-    return "better" if is_better else "worse"
+def _judge_fairness(comparison: Mapping[str, Any]) -> Iterator[Verdict]:
+    for attribute, test_sets in comparison["fairness"].items():
+        for test_set, arms in test_sets.items():
+            for arm, found in arms.items():
+                outcome, evidence = fairness_outcome(found, attribute)
+                yield Verdict("fairness", attribute, test_set, arm, comparison["baseline"], outcome, evidence)
 
 
-def _printed(numbers: tuple[float, float, float]) -> str:
-    return f"{numbers[0]:.3f} [{numbers[1]:.3f}, {numbers[2]:.3f}]"
+def fairness_outcome(found: Mapping[str, Any], attribute: str) -> tuple[Outcome, str]:
+    """Apply the rules of fairness to how the groups' differences changed.
+
+    Args:
+        found: An arm's entry on a test set in `arm_comparison.json`.
+        attribute: By what people are grouped.
+
+    Returns:
+        The outcome and its evidence.
+    """
+    if found["reference"] is None:
+        judged = ", ".join(found["judged"]) or "none"
+        return "cannot tell", f"by {readable(attribute)}, fewer than two groups are large enough to judge ({judged})"
+    moved = [
+        (group, measure, movement)
+        for group, measures in found["groups"].items()
+        for measure, movement in measures.items()
+        if movement["outcome"]
+    ]
+    if not moved:
+        return (
+            "cannot tell",
+            f"by {readable(attribute)}, no difference from {found['reference']} is shown to have moved",
+        )
+    evidence = "; ".join(_moved(group, found["reference"], *rest) for group, *rest in moved)
+    outcomes = {movement["outcome"] for *_, movement in moved}
+    if outcomes == {"farther"}:
+        return "worse", evidence
+    if len(outcomes) == 2:
+        return "cannot tell", f"{evidence}: these contradict each other"
+    worst = found["worst_group_auc"]
+    areas = f"the worst group's AUC went from {worst['before']:.3f} to {worst['after']:.3f}"
+    if worst["after"] < worst["before"]:
+        return "cannot tell", f"{evidence}; but {areas}: levelled down"
+    return "better", f"{evidence}; {areas}"
 
 
-def _name(metrics: Mapping[str, Any]) -> str:
-    return str(metrics.get("arm", "unnamed"))
+def find_biases(fairness: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the differences between two groups of people that are findings.
+
+    Args:
+        fairness: `group_fairness` by arm.
+
+    Yields:
+        arm, test_set, attribute, group, reference, measure, value and the sentence.
+    """
+    for arm, metrics in fairness.items():
+        for attribute, test_sets in metrics["attributes"].items():
+            for test_set, found in test_sets.items():
+                for group, measures in found["differences"].items():
+                    for measure, cell in measures.items():
+                        if cell["finding"]:
+                            against = f"{group} against {found['reference']}"
+                            yield {
+                                "arm": arm, "test_set": test_set, "attribute": attribute, "group": group,
+                                "reference": found["reference"], "measure": measure, "value": cell["value"],
+                                "sentence": f"{against}: {measure_word(measure)} {signed(cell)}",
+                            }  # fmt: skip
+
+
+def _moved(group: str, reference: str, measure: str, movement: Mapping[str, Any]) -> str:
+    before, after = (f"{movement[when]['value']:+.3f}" for when in ("before", "after"))
+    return (
+        f"{group} against {reference}, {measure_word(measure)} {before} before, {after} after: {movement['outcome']} "
+        f"zero, corrected p {movement['p_adjusted']:.2g}".replace("nearer zero", "nearer to zero").replace(
+            "farther zero", "farther from zero"
+        )
+    )
+
+
+def _paragraph(
+    test_set: str,
+    comparison: Mapping[str, Any],
+    verdicts: list[Verdict],
+    biases: list[dict[str, Any]],
+    diagnosis: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return what can be said of one test set."""
+    baseline = comparison["baseline"]
+    base = diagnosis[baseline]["test_sets"][test_set]["overall"]
+    sentences = [_opening(test_set, baseline, diagnosis[baseline])]
+    for question, intro in (("accuracy", "diagnosis"), ("fairness", "fairness")):
+        here = [v for v in verdicts if v.test_set == test_set and v.question == question]
+        for outcome in ("better", "worse"):
+            sentences += [
+                f"In {intro}, {readable(v.arm)} is {outcome} than {readable(baseline)}: {v.evidence}."
+                for v in here if v.outcome == outcome
+            ]  # fmt: skip
+        open_ones = sorted({readable(v.arm) for v in here if v.outcome == "cannot tell"})
+        if open_ones and question == "accuracy":
+            sentences.append(
+                f"In {intro}, whether {', '.join(open_ones)} differ from {readable(baseline)} cannot be told."
+            )
+        elif question == "fairness" and not any(v.outcome != "cannot tell" for v in here):
+            sentences.append(f"In {intro}, no arm is shown to differ from {readable(baseline)}.")
+    own = [
+        b["sentence"]
+        for b in biases
+        if (b["arm"], b["test_set"]) == (baseline, test_set) and " x " not in b["attribute"]
+    ]
+    if base["judgeable"]:
+        told = (
+            f"It serves less or more well: {'; '.join(own)}."
+            if own
+            else "No group is shown to be served otherwise by it."
+        )
+        sentences.append(f"{readable(baseline).capitalize()}: {told}")
+    return " ".join(sentences)
+
+
+def _opening(test_set: str, baseline: str, metrics: Mapping[str, Any]) -> str:
+    part = metrics["test_sets"][test_set]
+    cell = part["overall"]
+    counts = f"{cell['n_positive']:,} {label_word(part['label_name'])} of {cell['n']:,} images"
+    if not cell["judgeable"]:
+        return f"{readable(test_set)} ({counts}): {cell['reason']}."
+    low, high = cell["auc"]["interval"] or (float("nan"), float("nan"))
+    trainings = len(metrics["seeds"])
+    how_often = f"{trainings} trainings" if trainings > 1 else "one training, so chance in training is in no interval"
+    return (
+        f"{readable(test_set)} ({counts}; {how_often}): trained on {readable(baseline)}, the AUC is "
+        f"{cell['auc']['value']:.3f} [{low:.3f}, {high:.3f}] and F1 {cell['f1']['value']:.3f}, where calling every "
+        f"lesion {label_word(part['label_name'])} has {cell['all_positive_f1']:.3f}."
+    )

@@ -15,10 +15,12 @@ from dermdit_kedro.diagnosis.examples import (
     refuse_foreign,
     synthetic_examples,
 )
-from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
+from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining, EvaluationConfig
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import GroupFairnessConfig
+from dermdit_kedro.pipelines.variants import named
+from dermdit_kedro.report.parameters import ReportConfig
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ def train_classifier(
 ) -> ModelFolder:
     """Train an arm's classifiers, one a seed, all arms for the same number of steps.
 
+    Arms that train on the same, and only decide otherwise, share their classifiers.
+
     Args:
         images: Prepared images.
         manifest: Their manifest.
@@ -58,7 +62,7 @@ def train_classifier(
     """
     from dermdit_kedro.diagnosis.jobs import leave_untrained, train_seeds
 
-    name = f"train_classifier.{arm_name}"
+    name = f"train_classifier.{arm.training_set}"
     refuse_foreign(synthetic_manifest, manifest)
     real = real_examples(manifest, images, classifier.label_name)
     try:
@@ -85,6 +89,7 @@ def predict(
     images: ImageFolder,
     manifest: pd.DataFrame,
     classifier: ClassifierConfig,
+    evaluation: EvaluationConfig,
     arm_name: str,
 ) -> pd.DataFrame:
     """Score the validation and test images with every seed's classifier of an arm.
@@ -93,7 +98,8 @@ def predict(
         classifier_folder: The arm's classifiers.
         images: Prepared images.
         manifest: Their manifest.
-        classifier: Names the label in use.
+        classifier: Names the label that was learned.
+        evaluation: Test sets that are judged by the other label.
         arm_name: The arm's name.
 
     Returns:
@@ -101,42 +107,82 @@ def predict(
     """
     from dermdit_kedro.diagnosis import predict as prediction
 
-    rows = prediction.rows_to_predict(manifest, images, classifier.label_name)
+    rows = prediction.rows_to_predict(manifest, images, classifier.label_name, evaluation)
     return prediction.predict(classifier_folder, rows, images, arm_name)
 
 
-def score_diagnosis(predictions: pd.DataFrame, group_fairness: GroupFairnessConfig, seed: int) -> dict[str, Any]:
+def score_diagnosis(
+    predictions: pd.DataFrame, arm: ArmConfig, group_fairness: GroupFairnessConfig, seed: int
+) -> dict[str, Any]:
     """Measure how well an arm diagnoses, on every test set and per estimated tone.
 
     Args:
         predictions: The arm's predictions; its validation rows choose the thresholds.
+        arm: Whether groups have thresholds of their own.
         group_fairness: Least counts, resamples, confidence.
         seed: Seed of the resamples.
 
     Returns:
         The content of `diagnosis_metrics.json`.
     """
-    from dermdit_kedro.diagnosis.predict import choose_thresholds
+    from dermdit_kedro.diagnosis.thresholds import decide
     from dermdit_kedro.metrics.diagnosis import score_arm
 
-    return score_arm(predictions, choose_thresholds(predictions), group_fairness, seed)
+    return score_arm(*decide(predictions, arm.threshold_by), group_fairness, seed)
 
 
-def score_fairness(predictions: pd.DataFrame, group_fairness: GroupFairnessConfig, seed: int) -> dict[str, Any]:
+def score_fairness(
+    predictions: pd.DataFrame, arm: ArmConfig, group_fairness: GroupFairnessConfig, seed: int
+) -> dict[str, Any]:
     """Measure how differently an arm serves groups of people, attribute by attribute.
 
     Args:
         predictions: The arm's predictions; its validation rows choose the thresholds.
+        arm: Whether groups have thresholds of their own.
         group_fairness: Attributes, least counts, resamples, confidence.
-        seed: Seed of the resamples.
+        seed: Seed of the resamples and permutations.
 
     Returns:
         The content of `group_fairness.json`.
     """
-    from dermdit_kedro.diagnosis.predict import choose_thresholds
+    from dermdit_kedro.diagnosis.thresholds import decide
     from dermdit_kedro.metrics.group_fairness import score_groups
 
-    return score_groups(predictions, choose_thresholds(predictions), group_fairness, seed)
+    return score_groups(decide(predictions, arm.threshold_by)[0], group_fairness, seed)
+
+
+def compare_arms(group_fairness: GroupFairnessConfig, report: ReportConfig, **parts: Any) -> dict[str, Any]:
+    """Compare every arm with the baseline on the same images.
+
+    Args:
+        group_fairness: Attributes, least counts, confidence.
+        report: Names the baseline.
+        **parts: `<arm>.predictions` and `<arm>.arm`.
+
+    Returns:
+        The content of `arm_comparison.json`.
+    """
+    from dermdit_kedro.diagnosis.thresholds import decide
+    from dermdit_kedro.metrics import arm_comparison
+
+    arms = named(parts, "arm")
+    decided = {name: decide(part, arms[name].threshold_by)[0] for name, part in named(parts, "predictions").items()}
+    return arm_comparison.compare_arms(decided, report.baseline_arm, group_fairness)
+
+
+def write_verdict(arm_comparison: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """Judge the arms by the rules that the verdict states.
+
+    Args:
+        arm_comparison: What `compare_arms` found.
+        **parts: `<arm>.diagnosis_metrics` and `<arm>.group_fairness`.
+
+    Returns:
+        The content of `verdict.json`.
+    """
+    from dermdit_kedro.report import verdict
+
+    return verdict.write_verdict(arm_comparison, named(parts, "diagnosis_metrics"), named(parts, "group_fairness"))
 
 
 def join_table1(**image_metrics: dict[str, Any]) -> pd.DataFrame:
@@ -156,11 +202,12 @@ def join_table1(**image_metrics: dict[str, Any]) -> pd.DataFrame:
     return table1(image_metrics)
 
 
-def join_table2(**diagnosis_metrics: dict[str, Any]) -> pd.DataFrame:
-    """Join the arms' diagnosis metrics into Table 2.
+def join_table2(arm_comparison: dict[str, Any], **parts: dict[str, Any]) -> pd.DataFrame:
+    """Join the arms' diagnosis metrics and their differences from the baseline into Table 2.
 
     Args:
-        **diagnosis_metrics: `diagnosis_metrics` by arm, in the order of the table.
+        arm_comparison: What `compare_arms` found.
+        **parts: `<arm>.diagnosis_metrics`, in the order of the table.
 
     Returns:
         One row a test set, group (overall or a tone) and arm.
@@ -170,4 +217,4 @@ def join_table2(**diagnosis_metrics: dict[str, Any]) -> pd.DataFrame:
     """
     from dermdit_kedro.metrics.tables import table2
 
-    return table2(diagnosis_metrics)
+    return table2(named(parts, "diagnosis_metrics"), arm_comparison)

@@ -11,12 +11,14 @@ from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     train_inception,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
+    compare_arms,
     join_table1,
     join_table2,
     predict,
     score_diagnosis,
     score_fairness,
     train_classifier,
+    write_verdict,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
 from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, Variant, bind
@@ -58,7 +60,7 @@ def create_pipeline(variants: Sequence[Variant], arms: Sequence[str], prompt_set
         ),
     ]  # fmt: skip
     parts = [_variant(variant.name) for variant in variants] + [_arm(arm) for arm in arms]
-    return sum(parts, Pipeline(shared)) + create_reporting_pipeline(variants, arms, prompt_sets)
+    return sum(parts, Pipeline(shared)) + _judgement(arms) + create_reporting_pipeline(variants, arms, prompt_sets)
 
 
 def create_table1_pipeline(variants: Sequence[Variant]) -> Pipeline:
@@ -83,8 +85,25 @@ def create_table2_pipeline(arms: Sequence[str]) -> Pipeline:
     Returns:
         One node.
     """
-    inputs = {arm: f"{arm}.diagnosis_metrics" for arm in arms}
+    inputs = {"arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics")}
     return Pipeline([Node(join_table2, inputs, "table2", name="join_table2")])
+
+
+def _judgement(arms: Sequence[str]) -> Pipeline:
+    """Wire what needs every arm: the comparison with the baseline and the verdict."""
+    compared = {"group_fairness": "params:group_fairness", "report": "params:report", **_of_each(arms, "predictions")}
+    compared |= {f"{arm}.arm": f"params:{arm}.arm" for arm in arms}
+    judged = {"arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics", "group_fairness")}
+    return Pipeline(
+        [
+            Node(compare_arms, compared, "arm_comparison", name="compare_arms"),
+            Node(write_verdict, judged, "verdict", name="write_verdict"),
+        ]
+    )
+
+
+def _of_each(arms: Sequence[str], *kinds: str) -> dict[str, str]:
+    return {f"{arm}.{kind}": f"{arm}.{kind}" for arm in arms for kind in kinds}
 
 
 def _variant(name: str) -> Pipeline:
@@ -128,7 +147,12 @@ def _variant(name: str) -> Pipeline:
 
 
 def _arm(name: str) -> Pipeline:
-    measured = {"predictions": f"{name}.predictions", "group_fairness": "params:group_fairness", "seed": "params:seed"}
+    measured = {
+        "predictions": f"{name}.predictions",
+        "arm": f"params:{name}.arm",
+        "group_fairness": "params:group_fairness",
+        "seed": "params:seed",
+    }
     return Pipeline(
         [
             Node(
@@ -149,7 +173,12 @@ def _arm(name: str) -> Pipeline:
             ),
             Node(
                 bind(predict, arm_name=name),
-                {**_IMAGES, "classifier_folder": f"{name}.classifier", "classifier": "params:classifier"},
+                {
+                    **_IMAGES,
+                    "classifier_folder": f"{name}.classifier",
+                    "classifier": "params:classifier",
+                    "evaluation": "params:evaluation",
+                },
                 f"{name}.predictions",
                 name="predict",
                 namespace=name,

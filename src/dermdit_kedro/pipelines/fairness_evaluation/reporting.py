@@ -7,7 +7,7 @@ import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from dermdit_kedro.handles import Features, ImageFolder
-from dermdit_kedro.pipelines.variants import Variant
+from dermdit_kedro.pipelines.variants import Variant, named
 from dermdit_kedro.report.parameters import ReportConfig
 
 FIGURES = (
@@ -50,14 +50,14 @@ def draw_figures(
     from dermdit_kedro.report.figures import data_figure, group_performance_figure, training_curves_figure
     from dermdit_kedro.report.samples import sample_grid_figure
 
-    folders = _named(by_name, "synthetic_images")
-    tables = _named(by_name, "synthetic_manifest")
-    histories = dict(_named(by_name, "training_history"))
+    folders = named(by_name, "synthetic_images")
+    tables = named(by_name, "synthetic_manifest")
+    histories = dict(named(by_name, "training_history"))
     histories["autoencoder"] = (by_name.get("autoencoder_report") or {}).get("history") or {}
     density, pca = embedding_figures(
         train_features,
         held_out_features,
-        _named(by_name, "synthetic_features"),
+        named(by_name, "synthetic_features"),
         max_points=config.max_points,
         seed=seed,
     )
@@ -73,7 +73,7 @@ def draw_figures(
         "density_figure": density,
         "pca_figure": pca,
         "training_curves_figure": training_curves_figure(histories),
-        "group_performance_figure": group_performance_figure(_named(by_name, "diagnosis_metrics")),
+        "group_performance_figure": group_performance_figure(named(by_name, "diagnosis_metrics")),
         "data_figure": data_figure(manifest),
     }
 
@@ -112,7 +112,14 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
     names = [variant.name for variant in variants]
     drawn = _entries(names, "synthetic_images", "synthetic_manifest", "synthetic_features", "training_history")
     drawn += ["autoencoder_report", *_entries(arms, "diagnosis_metrics")]
-    told = ["data_report", "autoencoder_report", *_entries(prompt_sets, "prompt_audit"), *FIGURES]
+    told = [
+        "data_report",
+        "autoencoder_report",
+        "arm_comparison",
+        "verdict",
+        *_entries(prompt_sets, "prompt_audit"),
+        *FIGURES,
+    ]
     told += _entries(names, "training_history", "image_metrics", "screening")
     told += _entries(arms, "diagnosis_metrics", "group_fairness")
     plain = ("manifest", "images", "held_out_features", "train_features")
@@ -137,8 +144,3 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
 
 def _entries(owners: Sequence[str], *kinds: str) -> list[str]:
     return [f"{owner}.{kind}" for owner in owners for kind in kinds]
-
-
-def _named(by_name: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Return the entries `<owner>.<kind>` by owner."""
-    return {name.rpartition(".")[0]: part for name, part in by_name.items() if name.endswith(f".{kind}")}
