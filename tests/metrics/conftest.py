@@ -5,6 +5,12 @@ import pandas as pd
 import pytest
 
 
+def call(predictions, thresholds=0.5):
+    """Return the predictions with the column `called`; thresholds one for all or one a seed."""
+    limits = predictions["seed"].map(thresholds) if isinstance(thresholds, dict) else thresholds
+    return predictions.assign(called=predictions["score"] >= limits)
+
+
 def simulate_predictions(n=240, seeds=(0, 1), separation=1.5, harder_group=None, seed=0, test_set="phantom_even"):
     """Return predictions of an arm: equal groups, or one in which the scores tell nothing."""
     rng = np.random.default_rng(seed)
@@ -42,6 +48,12 @@ def simulate_predictions(n=240, seeds=(0, 1), separation=1.5, harder_group=None,
 def make_predictions():
     """The function that simulates predictions."""
     return simulate_predictions
+
+
+@pytest.fixture(scope="session")
+def make_calls():
+    """The function that calls images positive."""
+    return call
 
 
 @pytest.fixture

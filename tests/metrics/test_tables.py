@@ -1,10 +1,12 @@
 """Tables never hold fewer rows than they should, and never another's numbers."""
 
+import numpy as np
 import pytest
 
+from dermdit_kedro.metrics.arm_comparison import compare_arms
 from dermdit_kedro.metrics.diagnosis import score_arm
 from dermdit_kedro.metrics.parameters import GroupFairnessConfig
-from dermdit_kedro.metrics.tables import table1, table2
+from dermdit_kedro.metrics.tables import mean_threshold, table1, table2
 
 CONFIG = GroupFairnessConfig(num_resamples=100)
 
@@ -43,11 +45,11 @@ def test_table_1_refuses_another_variants_numbers():
         table1({})
 
 
-def test_table_2_has_a_row_a_test_set_group_and_arm(make_predictions):
+def test_table_2_has_a_row_a_test_set_group_and_arm(make_predictions, make_calls):
     arms = {}
     for arm in ("real", "synthetic"):
-        table = make_predictions(seeds=(0,)).assign(arm=arm)
-        arms[arm] = score_arm(table, {0: 0.5}, CONFIG, seed=0)
+        table = make_calls(make_predictions(seeds=(0,), seed=len(arm)).assign(arm=arm))
+        arms[arm] = score_arm(table, {"overall": [0.5]}, CONFIG, seed=0)
     table = table2(arms)
     assert len(table) == 1 * 4 * 2
     assert list(table["arm"][:2]) == ["real", "synthetic"]
@@ -55,12 +57,38 @@ def test_table_2_has_a_row_a_test_set_group_and_arm(make_predictions):
     assert (table["auc_low"] <= table["auc"]).all()
 
 
-def test_table_2_refuses_arms_tested_on_different_sets(make_predictions):
+def test_table_2_refuses_arms_tested_on_different_sets(make_predictions, make_calls):
     arms = {
-        "real": score_arm(make_predictions(seeds=(0,)), {0: 0.5}, CONFIG, seed=0),
+        "real": score_arm(make_calls(make_predictions(seeds=(0,))), {"overall": [0.5]}, CONFIG, seed=0),
         "synthetic": score_arm(
-            make_predictions(seeds=(0,), test_set="held_out").assign(arm="synthetic"), {0: 0.5}, CONFIG, seed=0
+            make_calls(make_predictions(seeds=(0,), test_set="held_out").assign(arm="synthetic")),
+            {"overall": [0.5]},
+            CONFIG,
+            seed=0,
         ),
     }
     with pytest.raises(ValueError, match="same test sets"):
         table2(arms)
+
+
+def test_table_2_holds_the_differences_from_the_baseline(make_predictions, make_calls):
+    calls = {
+        arm: make_calls(make_predictions(seeds=(0, 1), separation=strength).assign(arm=arm))
+        for arm, strength in (("real", 1.5), ("synthetic", 0.8))
+    }
+    metrics = {arm: score_arm(part, {"overall": [0.5, 0.5]}, CONFIG, seed=0) for arm, part in calls.items()}
+    table = table2(metrics, compare_arms(calls, "real", CONFIG)).set_index(["group", "arm"])
+    assert table.loc[("overall", "real"), "auc_difference"] is None or np.isnan(
+        table.loc[("overall", "real"), "auc_difference"]
+    )
+    for measure in ("auc", "recall", "f1"):
+        both = table.loc["overall"][measure]
+        expected = both["synthetic"] - both["real"]
+        assert table.loc[("overall", "synthetic"), f"{measure}_difference"] == pytest.approx(expected)
+
+
+def test_a_threshold_of_the_groups_own_stands_in_its_row():
+    thresholds = {"overall": [0.4, 0.6], "by": "tone_group", "groups": {"dark": [0.2, 0.3]}}
+    assert mean_threshold(thresholds, "dark") == pytest.approx(0.25)
+    assert mean_threshold(thresholds, "light") == mean_threshold(thresholds, "overall") == pytest.approx(0.5)
+    assert mean_threshold({**thresholds, "by": "sex"}, "dark") == pytest.approx(0.5)
