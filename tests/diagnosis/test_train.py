@@ -9,9 +9,11 @@ import torch
 from dermdit_kedro.diagnosis.classifier import load_classifiers, read_cards
 from dermdit_kedro.diagnosis.examples import REAL, SYNTHETIC, arm_examples, real_examples
 from dermdit_kedro.diagnosis.jobs import train_seeds
-from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining
-from dermdit_kedro.diagnosis.predict import choose_thresholds, decide_together, predict, rows_to_predict, score_images
+from dermdit_kedro.diagnosis.parameters import ArmConfig, ClassifierConfig, ClassifierTraining, EvaluationConfig
+from dermdit_kedro.diagnosis.predict import decide_together, predict, rows_to_predict, score_images
+from dermdit_kedro.diagnosis.thresholds import choose_thresholds
 from dermdit_kedro.diagnosis.train import ExampleImages, main, turn
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig
@@ -152,3 +154,15 @@ def test_turns_are_the_eight_symmetries_of_the_square():
     assert len({tuple(part.flatten().tolist()) for part in turned}) == 8
     assert torch.equal(turned[0], image[0])
     assert (turned.flatten(1).sort(dim=1).values == image.flatten()).all()
+
+
+def test_a_test_set_can_be_judged_by_the_other_label(manifest, images):
+    other = manifest.assign(is_melanoma=pd.array([True, None] * (len(manifest) // 2), dtype="boolean"))
+    chosen = EvaluationConfig(label_names={"easy_test": "is_melanoma"})
+    rows = rows_to_predict(other, images, "is_malignant", chosen)
+    easy, rest = rows[rows["test_set"] == "easy_test"], rows[rows["test_set"] != "easy_test"]
+    assert (set(easy["label_name"]), set(rest["label_name"])) == ({"is_melanoma"}, {"is_malignant"})
+    assert len(easy) == 8, "images without that label are left out"
+    assert easy["label"].all()
+    with pytest.raises(UserError, match=r"must name test sets, \['easy_test', 'held_out'\]. Got \['nowhere'\]"):
+        rows_to_predict(other, images, "is_malignant", EvaluationConfig(label_names={"nowhere": "is_melanoma"}))

@@ -114,7 +114,7 @@ def test_change_and_sum_are_those_of_after_and_before(images):
 
 def test_arms_tested_on_other_images_are_refused(images):
     base = classify(np.random.default_rng(0), images, "real")
-    with pytest.raises(ValueError, match="same images with the same labels. 'less' and 'real' differ"):
+    with pytest.raises(ValueError, match=r"same images with the same labels. 'less' and 'real' differ"):
         compare_arms({"real": base, "less": base.iloc[1:]}, "real", LEAN)
     with pytest.raises(ValueError, match="same images"):
         compare_arms({"real": base, "other": base.assign(label=~base["label"])}, "real", LEAN)

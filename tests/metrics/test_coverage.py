@@ -19,8 +19,8 @@ TRUE_AUC = norm.cdf(SEPARATION / np.sqrt(2))
 def study(rng, n, copies=1, seeds=1, training_std=0.0, gain=0.0):
     """Return labels, clusters, and the scores of an arm and of the baseline.
 
-    Half of a score's variance is the image's, the same for both arms; a third of it in clusters is the lesion's. A training
-    moves the separation of positives by `training_std`; `gain` is what the arm is better by.
+    Half of a score's variance is the image's, the same for both arms; a third of it in clusters is the lesion's.
+    A training moves the separation of positives by `training_std`; `gain` is what the arm is better by.
     """
     lesions = n // copies
     clusters = np.repeat(np.arange(lesions), copies)

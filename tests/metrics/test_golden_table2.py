@@ -28,7 +28,8 @@ ROWS = [
     ("mclass_clinical", "is_melanoma", 20, 80, (5, 5, 0.250, 0.333), (7, 7, 0.350, 0.412)),
 ]
 YARDSTICKS = {"ddi": 0.414, "ddi_a": 0.381, "ddi_b": 0.470, "ddi_c": 0.376, "isic_2018_test": 0.203,
-              "fitzpatrick17k": 0.667, "derm7pt_dermoscopic": 0.399, "asan": 0.130, "mclass_clinical": 0.333}  # fmt: skip
+              "fitzpatrick17k": 0.667, "derm7pt_dermoscopic": 0.399, "asan": 0.130,
+              "mclass_clinical": 0.333}  # fmt: skip
 ARMS = ("real", "synthetic")
 
 

@@ -1,5 +1,6 @@
 """A finished run in miniature: every part in the shape the pipelines write, with numbers like those of a real one."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dermdit_kedro.handles import Features, ImageFolder
+from dermdit_kedro.metrics.arm_comparison import compare_arms
+from dermdit_kedro.metrics.diagnosis import score_arm
+from dermdit_kedro.metrics.group_fairness import score_groups
+from dermdit_kedro.metrics.parameters import GroupFairnessConfig
+from dermdit_kedro.report.verdict import write_verdict
 
 SKIN = {"light": (232, 196, 176), "brown": (176, 128, 96), "dark": (98, 66, 50)}
 ARMS = ("real", "synthetic", "real_plus_synthetic", "real_oversampled")
@@ -87,75 +93,48 @@ def make_synthetic_manifest(count: int = 60) -> pd.DataFrame:
     )
 
 
-def diagnosis_metrics(arm: str, auc: float) -> dict[str, Any]:
-    """Return `diagnosis_metrics` in which the dark group of the held-out set is too small."""
+def predictions_of(arm: str) -> pd.DataFrame:
+    """Return predictions whose scores tell more in later arms and less on dark skin, which is rare in `held_out`."""
+    parts = []
+    for number, test_set in enumerate(TEST_SETS):
+        rng = np.random.default_rng(number)
+        shares = [0.64, 0.33, 0.03] if test_set == "held_out" else [1 / 3, 1 / 3, 1 / 3]
+        count = 240
+        people = pd.DataFrame(
+            {
+                "image_id": [f"{test_set}/{k:04d}" for k in range(count)], "test_set": test_set, "split": "test",
+                "duplicate_cluster": [f"{test_set}/{k // 2}" for k in range(count)], "label_name": "is_malignant",
+                "label": rng.random(count) < 0.4, "tone_group": rng.choice(list(SKIN), count, p=shares),
+                "sex": rng.choice(["female", "male"], count), "age_approx": 55.0, "site": "trunk", "arm": arm,
+            }
+        )  # fmt: skip
+        strength = 1.1 + 0.4 * ARMS.index(arm) - 0.9 * (people["tone_group"] == "dark")
+        noise = rng.standard_normal((count, 4))
+        for seed in range(3):
+            logit = 0.7 * noise[:, 3] + 0.7 * noise[:, seed] + strength * np.where(people["label"], 1, -1)
+            score = 1 / (1 + np.exp(-logit))
+            parts.append(people.assign(seed=seed, score=score, called=score >= 0.5))
+    return pd.concat(parts, ignore_index=True)
 
-    def cell(n: int, positive: int, shift: float) -> dict[str, Any]:
-        counts = {
-            "n": n,
-            "n_positive": positive,
-            "n_negative": n - positive,
-            "all_positive_f1": 2 * positive / (n + positive),
-        }
-        if positive < 10:
-            empty = dict.fromkeys(("auc", "recall", "specificity", "precision", "f1", "f1_at_half", "brier", "ece"))
-            return {**counts, **empty, "judgeable": False, "reason": f"{positive} positive images, at least 10 needed"}
-        half = 0.9 / positive**0.5 / 2
-        measures = {"auc": auc + shift, "recall": 0.7 + shift, "specificity": 0.8, "precision": 0.6, "f1": 0.64 + shift}
-        entries = {name: value(number, half) for name, number in measures.items()}
-        return {
-            **counts,
-            **entries,
-            "judgeable": True,
-            "reason": None,
-            "f1_at_half": value(0.6, half),
-            "brier": 0.14,
-            "ece": 0.05,
-        }
 
-    held_out = {"light": cell(150, 52, 0.02), "brown": cell(70, 21, -0.03), "dark": cell(20, 3, 0)}
-    even = {
-        "light": cell(80, 40, 0.03),
-        "brown": cell(80, 40, 0.0),
-        "dark": cell(80, 40, -0.12 if arm == "real" else -0.03),
+@functools.cache
+def diagnosis_parts() -> str:
+    """Return the metrics of every arm, their comparison and the verdict, as JSON."""
+    config = GroupFairnessConfig(
+        attributes=("tone_group", "sex"), intersections=(("tone_group", "sex"),), num_resamples=100,
+        num_permutations=19, reference_groups={"tone_group": "light", "sex": "male"},
+    )  # fmt: skip
+    calls = {arm: predictions_of(arm) for arm in ARMS}
+    diagnosis = {arm: score_arm(part, {"overall": [0.5] * 3}, config, 0) for arm, part in calls.items()}
+    fairness = {arm: score_groups(part, config, 0) for arm, part in calls.items()}
+    comparison = compare_arms(calls, "real", config)
+    parts = {
+        **{f"{arm}.diagnosis_metrics": part for arm, part in diagnosis.items()},
+        **{f"{arm}.group_fairness": part for arm, part in fairness.items()},
+        "arm_comparison": comparison,
+        "verdict": write_verdict(comparison, diagnosis, fairness),
     }
-    sets = {
-        "held_out": {"overall": cell(240, 76, 0), "tone_group": held_out},
-        "phantom_even": {"overall": cell(240, 120, -0.02), "tone_group": even},
-    }
-    return {"arm": arm, "label_name": "is_malignant", "seeds": [0, 1], "threshold": [0.4, 0.45], "test_sets": sets}
-
-
-def group_fairness(arm: str, gap: float) -> dict[str, Any]:
-    """Return `group_fairness` for tone and sex."""
-
-    def group(n: int, positive: int, judgeable: bool = True) -> dict[str, Any]:
-        rates = ("auc", "true_positive_rate", "false_positive_rate", "positive_predictive_value", "selection_rate")
-        found = {"auc": 0.85, "true_positive_rate": 0.72, "false_positive_rate": 0.18, "positive_predictive_value": 0.6}
-        entries = {rate: found.get(rate, 0.4) if judgeable else None for rate in rates}
-        return {
-            "n": n,
-            "n_positive": positive,
-            "judgeable": judgeable,
-            "reason": None if judgeable else "3 positive",
-            **entries,
-        }
-
-    gaps = {
-        "auc_gap": value(gap, 0.04),
-        "worst_group_auc": value(0.88 - gap, 0.05, group="dark"),
-        "equal_opportunity_difference": value(gap + 0.05, 0.08),
-        "equalized_odds_difference": value(gap + 0.08, 0.08),
-        "demographic_parity_difference": value(gap, 0.07),
-    }
-    small = {"light": group(150, 52), "brown": group(70, 21), "dark": group(20, 3, judgeable=False)}
-    even = {tone: group(80, 40) for tone in SKIN}
-    sexes = {"female": group(120, 40), "male": group(120, 36)}
-    attributes = {
-        "tone_group": {"held_out": {"groups": small, "gaps": gaps}, "phantom_even": {"groups": even, "gaps": gaps}},
-        "sex": {"held_out": {"groups": sexes, "gaps": gaps}},
-    }
-    return {"arm": arm, "label_name": "is_malignant", "attributes": attributes}
+    return json.dumps(parts)
 
 
 def image_metrics() -> dict[str, Any]:
@@ -257,8 +236,7 @@ def make_parts() -> dict[str, Any]:
             },
             "thresholds": {"label": 0.5},
         },
-        **{f"{arm}.diagnosis_metrics": diagnosis_metrics(arm, 0.84 + 0.02 * k) for k, arm in enumerate(ARMS)},
-        **{f"{arm}.group_fairness": group_fairness(arm, 0.2 - 0.05 * k) for k, arm in enumerate(ARMS)},
+        **json.loads(diagnosis_parts()),
     }
 
 

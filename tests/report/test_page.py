@@ -68,11 +68,26 @@ def test_every_figure_has_a_caption(page: str) -> None:
 
 def test_tables_say_what_is_too_small_and_what_is_not_supported(page: str) -> None:
     words = text(page)
-    assert "too small to judge" in words
-    assert "3 positive images, at least 10 needed" in words
+    assert "not judged" in words
+    assert re.search(r"too small: \d positive images, fewer than 10", words)
+    assert "Too small to judge, and left out: dark" in words
     assert "dark, malignant (2 training images)" in words
     assert "cannot tell" in words
-    assert "52 / 98" in words
+
+
+def test_the_verdict_stands_in_words_with_its_rules(page: str, parts: dict[str, Any]) -> None:
+    words = text(page)
+    for paragraph in parts["verdict"]["paragraphs"]:
+        assert re.sub(r"\s+", " ", paragraph["text"]) in words
+    for rule in parts["verdict"]["rules"]:
+        assert rule in words
+
+
+def test_differences_stand_beside_the_values(page: str, parts: dict[str, Any]) -> None:
+    cell = parts["arm_comparison"]["accuracy"]["held_out"]["synthetic"]["overall"]["auc"]
+    assert f"{cell['value']:.3f}" in text(page)
+    found = parts["real.group_fairness"]["attributes"]["tone_group"]["phantom_even"]["differences"]["dark"]["auc"]
+    assert f"{found['value']:+.3f}".replace("-", "\u2212") in text(page)
 
 
 def test_what_the_autoencoder_loses_stands_beside_its_floor(page: str, parts: dict[str, Any]) -> None:

@@ -30,8 +30,9 @@ def test_everything_asked_for_is_there(parts: dict[str, Any]) -> None:
     }  # fmt: skip
     cell = summary["diagnosis"]["real"]["test_sets"]["phantom_even"]["tone_group"]["dark"]
     assert all(len(cell[measure]["interval"]) == 2 for measure in ("auc", "recall", "f1"))
-    assert summary["fairness"]["real"]["attributes"]["tone_group"]["held_out"]["gaps"]["auc_gap"]["value"] == 0.2
-    assert {verdict["question"] for verdict in summary["verdict"]} == {"accuracy", "fairness"}
+    assert summary["fairness"]["real"]["attributes"]["tone_group"]["held_out"]["gaps"]["auc_gap"]["p_value"]
+    assert {found["question"] for found in summary["verdict"]["verdicts"]} == {"accuracy", "fairness"}
+    assert summary["arm_comparison"]["baseline"] == "real"
 
 
 def test_two_equal_runs_give_equal_summaries(parts: dict[str, Any]) -> None:
@@ -41,10 +42,7 @@ def test_two_equal_runs_give_equal_summaries(parts: dict[str, Any]) -> None:
 
 
 def test_the_order_of_the_parts_does_not_change_the_content(parts: dict[str, Any]) -> None:
-    straight, turned = summarise(parts), summarise(dict(reversed(parts.items())))
-    verdicts = [sorted(json.dumps(verdict) for verdict in s.pop("verdict")) for s in (straight, turned)]
-    assert verdicts[0] == verdicts[1]
-    assert turned == straight
+    assert summarise(dict(reversed(parts.items()))) == summarise(parts)
 
 
 @pytest.mark.parametrize("missing", ["data_report", "autoencoder_report", "dermdit.image_metrics", "dermdit.screening"])

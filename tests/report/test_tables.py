@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dermdit_kedro.report import tables
+from dermdit_kedro.report import diagnosis_tables, tables
 from dermdit_kedro.report.summary import build_summary, sort_parts
 
 
@@ -23,21 +23,22 @@ def test_every_image_metric_has_its_count(summary: dict[str, Any]) -> None:
 
 
 def test_too_small_groups_are_named_and_empty_ones_are_not(parts: dict[str, Any], summary: dict[str, Any]) -> None:
-    first, even, sex = tables.fairness_tables(summary["fairness"])
+    first, even, sex, *_ = diagnosis_tables.fairness_tables(summary["fairness"])
     assert (first["attribute"], first["too_small"]) == ("tone_group", ["dark"])
     assert even["too_small"] == []
-    assert sex["attribute"] == "sex"
+    assert (sex["attribute"], sex["references"]) == ("sex", ["male"])
     assert len(first["rows"][0]["cells"]) == 4
+    assert [row["group"] for row in even["differences"]["real"]] == ["brown", "dark"]
     fairness = copy.deepcopy(parts["real.group_fairness"])
     fairness["attributes"]["sex"]["held_out"]["groups"]["unknown"] = {"n": 0, "judgeable": False}
-    assert tables.fairness_tables({"real": fairness})[2]["too_small"] == []
+    assert diagnosis_tables.fairness_tables({"real": fairness})[2]["too_small"] == []
 
 
 def test_verdicts_are_grouped_and_counted(summary: dict[str, Any]) -> None:
-    rows, counts = tables.verdict_rows(summary["verdict"]), tables.tally(summary["verdict"])
+    rows, counts = diagnosis_tables.verdict_rows(summary["verdict"]), diagnosis_tables.tally(summary["verdict"])
     assert len(rows) == 6
-    assert all(row["accuracy"]["arm"] == row["fairness"]["arm"] == row["arm"] for row in rows)
-    assert sum(counts["accuracy"].values()) == sum(counts["fairness"].values()) == 6
+    assert all(row["accuracy"]["arm"] == row["fairness"]["sex"]["arm"] == row["arm"] for row in rows)
+    assert (sum(counts["accuracy"].values()), sum(counts["fairness"].values())) == (6, 12)
 
 
 def test_unsupported_groups_are_spelt(summary: dict[str, Any]) -> None:
@@ -47,6 +48,6 @@ def test_unsupported_groups_are_spelt(summary: dict[str, Any]) -> None:
 def test_nothing_measured_gives_no_rows() -> None:
     nothing = build_summary(sort_parts({}), baseline="real", seed=0, image_size=64)
     assert not tables.image_rows(nothing)
-    assert not tables.diagnosis_tables(nothing["diagnosis"])
-    assert not tables.fairness_tables(nothing["fairness"])
+    assert not diagnosis_tables.diagnosis_tables(nothing)
+    assert not diagnosis_tables.fairness_tables(nothing["fairness"])
     assert not tables.screening_rows(nothing["screening"])

@@ -1,125 +1,122 @@
 """The verdict's rules, each by a case one can check by hand."""
 
+import copy
 from typing import Any
 
 import pytest
 
-from dermdit_kedro.report.verdict import compare, estimate, judge, judge_accuracy, judge_fairness
+from dermdit_kedro.report.verdict import accuracy_outcome, fairness_outcome, find_biases, write_verdict
+from dermdit_kedro.report.wording import signed
+
+ARMS = ("real", "synthetic", "real_plus_synthetic", "real_oversampled")
 
 
-def entry(value: float, low: float, high: float, **more: Any) -> dict[str, Any]:
-    return {"value": value, "interval": [low, high], **more}
+def cell(value: float, *, finding: bool, **more: Any) -> dict[str, Any]:
+    auc = {"value": value, "interval": [value - 0.05, value + 0.05], "p_value": 0.01, "p_adjusted": 0.02}
+    counts = {"n": 100, "n_positive": 40, "n_negative": 60, "label_name": "is_melanoma"}
+    return {**counts, "judgeable": True, "reason": None, "auc": {**auc, "finding": finding}, **more}
 
 
-def accuracy(arm: str, auc: Any, **more: Any) -> dict[str, Any]:
-    cell = {"n_positive": 40, "n_negative": 60, "judgeable": True, "auc": auc, **more}
-    return {"arm": arm, "test_sets": {"held_out": {"overall": cell}}}
+def movement(outcome: str | None, before: float = -0.2, after: float = -0.05) -> dict[str, Any]:
+    return {"before": {"value": before}, "after": {"value": after}, "outcome": outcome, "p_adjusted": 0.01}
 
 
-def fairness(arm: str, gap: Any, odds: Any, worst: float | None = 0.8, judgeable: int = 2) -> dict[str, Any]:
-    groups = {f"g{k}": {"judgeable": k < judgeable} for k in range(3)}
-    gaps = {"auc_gap": gap, "equalized_odds_difference": odds, "worst_group_auc": {"value": worst}}
-    return {"arm": arm, "attributes": {"tone_group": {"held_out": {"groups": groups, "gaps": gaps}}}}
-
-
-WIDE, NARROW, MIDDLE = entry(0.3, 0.25, 0.35), entry(0.1, 0.05, 0.15), entry(0.2, 0.1, 0.3)
-
-
-@pytest.mark.parametrize("larger_is_better", [True, False])
-@pytest.mark.parametrize(
-    ("ours", "theirs", "larger"),
-    [(WIDE, NARROW, True), (NARROW, WIDE, False), (MIDDLE, WIDE, None), (WIDE, WIDE, None)],
-)
-def test_intervals_apart_are_a_finding(
-    ours: dict[str, Any], theirs: dict[str, Any], larger: bool | None, larger_is_better: bool
-) -> None:
-    outcome, sentence = compare(ours, theirs, what="AUC", larger_is_better=larger_is_better)
-    expected = "cannot tell" if larger is None else "better" if larger == larger_is_better else "worse"
-    assert outcome == expected
-    assert f"{ours['value']:.3f}" in sentence
-
-
-def test_swapping_the_arms_swaps_the_outcome() -> None:
-    swapped = {"better": "worse", "worse": "better", "cannot tell": "cannot tell"}
-    for ours, theirs in [(WIDE, NARROW), (NARROW, MIDDLE), (MIDDLE, MIDDLE)]:
-        there, _ = compare(ours, theirs, what="x", larger_is_better=True)
-        back, _ = compare(theirs, ours, what="x", larger_is_better=True)
-        assert back == swapped[there]
+def moved(
+    *outcomes: str | None, worst: tuple[float, float] = (0.7, 0.8), reference: str | None = "light"
+) -> dict[str, Any]:
+    measures = ("auc", "true_positive_rate", "false_positive_rate")
+    groups = {"dark": {m: movement(o) for m, o in zip(measures, outcomes, strict=False)}}
+    return {
+        "reference": reference, "judged": ["light", "dark"] if reference else ["light"], "groups": groups,
+        "worst_group_auc": {"before": worst[0], "after": worst[1], "before_group": "dark", "after_group": "dark"},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("interval", "outcome"),
-    [((0.01, 0.1), "better"), ((-0.1, -0.01), "worse"), ((-0.01, 0.1), "cannot tell"), ((0.0, 0.1), "cannot tell")],
+    ("value", "finding", "outcome"),
+    [(0.1, True, "better"), (-0.1, True, "worse"), (0.1, False, "cannot tell"), (-0.1, False, "cannot tell")],
 )
-def test_a_paired_difference_decides_before_the_intervals(interval: tuple[float, float], outcome: str) -> None:
-    paired = entry(sum(interval) / 2, *interval)
-    assert compare(MIDDLE, MIDDLE, what="AUC", larger_is_better=True, paired=paired)[0] == outcome
-
-
-@pytest.mark.parametrize(
-    "missing",
-    [None, {}, {"value": None, "interval": None}, {"value": 0.5, "interval": None}, entry(0.5, float("nan"), 1)],
-)
-def test_what_was_not_measured_cannot_be_told(missing: Any) -> None:
-    assert estimate(missing) is None
-    outcome, sentence = compare(missing, WIDE, what="AUC", larger_is_better=True)
-    assert outcome == "cannot tell"
-    assert "not measured" in sentence
+def test_a_finding_decides_by_its_sign(value: float, finding: bool, outcome: str) -> None:
+    found, evidence = accuracy_outcome(cell(value, finding=finding))
+    assert found == outcome
+    assert f"{value:+.3f}" in evidence
+    assert "40 melanoma of 100 images" in evidence
 
 
 def test_too_few_images_cannot_be_told_and_say_why() -> None:
-    small = accuracy("synthetic", None, judgeable=False, reason="3 positive images")
-    verdict = judge_accuracy(small, accuracy("real", NARROW), "held_out")
-    assert verdict.outcome == "cannot tell"
-    assert "3 positive images" in verdict.evidence
-
-
-def test_accuracy_names_its_counts() -> None:
-    verdict = judge_accuracy(accuracy("synthetic", WIDE), accuracy("real", NARROW), "held_out")
-    assert verdict.outcome == "better"
-    assert verdict.evidence.endswith("(40 positive and 60 negative images).")
+    small = cell(0.4, finding=True, judgeable=False, reason="too small: 3 positive images, fewer than 10")
+    assert accuracy_outcome(small) == (
+        "cannot tell", "too small: 3 positive images, fewer than 10 (40 melanoma of 100 images)",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("gap", "odds", "worst", "outcome"),
+    ("found", "outcome", "words"),
     [
-        (NARROW, MIDDLE, 0.8, "better"),
-        (MIDDLE, NARROW, 0.8, "better"),
-        (MIDDLE, MIDDLE, 0.8, "cannot tell"),
-        (NARROW, NARROW, 0.7, "cannot tell"),
-        (NARROW, NARROW, None, "cannot tell"),
-        (NARROW, entry(0.6, 0.5, 0.7), 0.8, "cannot tell"),
-        (entry(0.6, 0.5, 0.7), MIDDLE, 0.9, "worse"),
+        (moved("nearer", None, None), "better", "the worst group's AUC went from 0.700 to 0.800"),
+        (moved(None, None, "farther"), "worse", "farther from zero"),
+        (moved(None, None, None), "cannot tell", "no difference from light is shown to have moved"),
+        (moved("nearer", "farther"), "cannot tell", "contradict each other"),
+        (moved("nearer", worst=(0.7, 0.6)), "cannot tell", "levelled down"),
+        (moved("farther", worst=(0.7, 0.9)), "worse", "dark against light, AUC -0.200 before, -0.050 after"),
+        (moved(reference=None), "cannot tell", "fewer than two groups are large enough to judge (light)"),
     ],
-    ids=["gap", "odds", "neither", "levelled down", "worst unknown", "contradiction", "wider"],
+    ids=["nearer", "farther", "neither", "both", "levelled down", "farther though better", "too small"],
 )
-def test_fairness_rules(gap: Any, odds: Any, worst: float | None, outcome: str) -> None:
-    real = fairness("real", WIDE, WIDE, worst=0.75)
-    assert judge_fairness(fairness("synthetic", gap, odds, worst), real, "held_out").outcome == outcome
+def test_rules_of_fairness(found: dict[str, Any], outcome: str, words: str) -> None:
+    answer, evidence = fairness_outcome(found, "tone_group")
+    assert answer == outcome
+    assert words in evidence
 
 
-def test_fairness_needs_two_groups() -> None:
-    verdict = judge_fairness(fairness("a", NARROW, NARROW, judgeable=1), fairness("b", WIDE, WIDE), "held_out")
-    assert verdict.outcome == "cannot tell"
-    assert "two groups" in verdict.evidence
+@pytest.fixture
+def verdict(parts: dict[str, Any]) -> dict[str, Any]:
+    return dict(parts["verdict"])
 
 
-def test_every_arm_is_judged_on_every_test_set(parts: dict[str, Any]) -> None:
-    owned = {kind: {} for kind in ("diagnosis_metrics", "group_fairness")}
-    for name, part in parts.items():
-        owner, _, kind = name.rpartition(".")
-        if kind in owned:
-            owned[kind][owner] = part
-    verdicts = judge(owned["diagnosis_metrics"], owned["group_fairness"])
-    assert len(verdicts) == 3 * 2 * 2
-    assert {verdict.arm for verdict in verdicts} == {"synthetic", "real_plus_synthetic", "real_oversampled"}
-    assert all(verdict.evidence for verdict in verdicts)
-    assert judge({"synthetic": owned["diagnosis_metrics"]["synthetic"]}, {}) == []
+def test_there_is_an_answer_for_every_arm_test_set_and_attribute(verdict: dict[str, Any]) -> None:
+    keys = {(v["question"], v["attribute"], v["test_set"], v["arm"]) for v in verdict["verdicts"]}
+    assert len(keys) == len(verdict["verdicts"]) == 2 * 3 * (1 + 2)
+    assert [paragraph["test_set"] for paragraph in verdict["paragraphs"]] == ["held_out", "phantom_even"]
 
 
-def test_an_arm_equal_to_the_baseline_cannot_be_told(parts: dict[str, Any]) -> None:
-    real = parts["real.diagnosis_metrics"]
-    verdicts = judge(
-        {"real": real, "again": real}, {"real": parts["real.group_fairness"], "again": parts["real.group_fairness"]}
+def test_the_paragraph_says_what_the_rules_found(verdict: dict[str, Any]) -> None:
+    """The miniature's later arms score better, and every arm serves dark skin less well."""
+    text = verdict["paragraphs"][1]["text"]
+    told = [v for v in verdict["verdicts"] if v["test_set"] == "phantom_even" and v["outcome"] != "cannot tell"]
+    assert any(v["question"] == "accuracy" and v["outcome"] == "better" for v in told)
+    assert all(v["evidence"] in text for v in told)
+    assert "dark against light: AUC -0." in text
+    assert "calling every lesion malignant has" in text
+
+
+def test_biases_are_the_findings_and_no_more(parts: dict[str, Any]) -> None:
+    fairness = {"real": copy.deepcopy(parts["real.group_fairness"])}
+    found = list(find_biases(fairness))
+    assert {"dark"} <= {bias["group"] for bias in found if bias["attribute"] == "tone_group"}
+    for tests in fairness["real"]["attributes"].values():
+        for part in tests.values():
+            for measures in part["differences"].values():
+                for difference in measures.values():
+                    difference["finding"] = False
+    assert list(find_biases(fairness)) == []
+
+
+def test_the_level_in_the_rules_is_the_one_in_use(parts: dict[str, Any]) -> None:
+    diagnosis, fairness = (
+        {arm: parts[f"{arm}.{kind}"] for arm in ARMS} for kind in ("diagnosis_metrics", "group_fairness")
     )
-    assert {verdict.outcome for verdict in verdicts} == {"cannot tell"}
+    rules = write_verdict({**parts["arm_comparison"], "confidence": 0.9}, diagnosis, fairness)["rules"]
+    assert "below 0.1." in rules[0]
+
+
+def test_an_arm_with_the_baselines_scores_is_said_to_have_them() -> None:
+    same = cell(0.0, finding=False)
+    same["auc"] |= {"interval": None, "p_value": None, "p_adjusted": None}
+    assert accuracy_outcome(same) == ("cannot tell", "the same scores; only the decisions differ")
+
+
+def test_a_difference_without_an_interval_says_so() -> None:
+    assert signed({"value": 0.2, "interval": None}) == "+0.200 without an interval, since nothing varies"
+    assert signed({"value": None}) == "not measured"
+    assert signed({"value": -0.1, "interval": [-0.2, 0.0], "p_value": 0.05}) == "-0.100 [-0.200, +0.000], p 0.05"

@@ -70,7 +70,7 @@ def rows_to_predict(
     names: dict[str, LabelName] = evaluation.label_names if evaluation else {}
     if unknown := set(names) - known:
         raise UserError(f"evaluation.label_names must name test sets, {sorted(known)}. Got {sorted(unknown)}")
-    name = test_set.map(names).fillna(label_name)
+    name = test_set.map(lambda name: names.get(name, label_name))
     label = rows[label_name].where(name == label_name, rows[OTHER_LABEL[label_name]])
     rows = rows.assign(test_set=test_set, label_name=name, label=label)[label.notna()].astype({"label": bool})
     columns = [*ROW_COLUMNS, "label_name", "label"]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from dermdit_kedro.report.wording import label_word, measure_word, readable, signed
 
 Outcome = Literal["better", "worse", "cannot tell"]
+SAME_SCORES = "the same scores; only the decisions differ"
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "cannot tell")
 
 RULES = (
@@ -99,6 +100,8 @@ def accuracy_outcome(cell: Mapping[str, Any]) -> tuple[Outcome, str]:
     if not cell["judgeable"]:
         return "cannot tell", f"{cell['reason']} ({counts})"
     difference = cell["auc"]
+    if difference["value"] == 0 and difference["interval"] is None:
+        return "cannot tell", SAME_SCORES
     evidence = f"AUC {signed(difference)} ({counts})"
     if not difference.get("finding"):
         return "cannot tell", evidence
@@ -201,12 +204,11 @@ def _paragraph(
                 f"In {intro}, {readable(v.arm)} is {outcome} than {readable(baseline)}: {v.evidence}."
                 for v in here if v.outcome == outcome
             ]  # fmt: skip
-        open_ones = sorted({readable(v.arm) for v in here if v.outcome == "cannot tell"})
+        open_ones = [readable(v.arm) for v in here if v.outcome == "cannot tell" and v.evidence != SAME_SCORES]
         if open_ones and question == "accuracy":
-            sentences.append(
-                f"In {intro}, whether {', '.join(open_ones)} differ from {readable(baseline)} cannot be told."
-            )
-        elif question == "fairness" and not any(v.outcome != "cannot tell" for v in here):
+            told = f"whether {' or '.join(open_ones)} is better or worse than {readable(baseline)} cannot be told"
+            sentences.append(f"In {intro}, {told}.")
+        elif question == "fairness" and all(v.outcome == "cannot tell" for v in here):
             sentences.append(f"In {intro}, no arm is shown to differ from {readable(baseline)}.")
     own = [
         b["sentence"]
@@ -215,11 +217,9 @@ def _paragraph(
     ]
     if base["judgeable"]:
         told = (
-            f"It serves less or more well: {'; '.join(own)}."
-            if own
-            else "No group is shown to be served otherwise by it."
+            f"groups differ: {'; '.join(own)}" if own else "no group is shown to be served otherwise than its reference"
         )
-        sentences.append(f"{readable(baseline).capitalize()}: {told}")
+        sentences.append(f"Trained on {readable(baseline)}, {told}.")
     return " ".join(sentences)
 
 
@@ -229,11 +229,12 @@ def _opening(test_set: str, baseline: str, metrics: Mapping[str, Any]) -> str:
     counts = f"{cell['n_positive']:,} {label_word(part['label_name'])} of {cell['n']:,} images"
     if not cell["judgeable"]:
         return f"{readable(test_set)} ({counts}): {cell['reason']}."
-    low, high = cell["auc"]["interval"] or (float("nan"), float("nan"))
+    interval = cell["auc"]["interval"]
+    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
     trainings = len(metrics["seeds"])
     how_often = f"{trainings} trainings" if trainings > 1 else "one training, so chance in training is in no interval"
     return (
         f"{readable(test_set)} ({counts}; {how_often}): trained on {readable(baseline)}, the AUC is "
-        f"{cell['auc']['value']:.3f} [{low:.3f}, {high:.3f}] and F1 {cell['f1']['value']:.3f}, where calling every "
+        f"{cell['auc']['value']:.3f}{spread} and F1 {cell['f1']['value']:.3f}, where calling every "
         f"lesion {label_word(part['label_name'])} has {cell['all_positive_f1']:.3f}."
     )

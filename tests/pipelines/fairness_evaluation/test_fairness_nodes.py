@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from dermdit_kedro.diagnosis.classifier import read_cards
-from dermdit_kedro.diagnosis.parameters import ArmConfig
+from dermdit_kedro.diagnosis.parameters import ArmConfig, EvaluationConfig
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import ExtractorConfig, GroupFairnessConfig, ImageQualityConfig
 from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
@@ -15,20 +17,25 @@ from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     train_inception,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
+    compare_arms,
+    join_table2,
     predict,
     score_diagnosis,
     score_fairness,
     train_classifier,
+    write_verdict,
 )
+from dermdit_kedro.report.parameters import ReportConfig
 
 EXTRACTOR = ExtractorConfig(name="efficientnet_lite0", image_size=32)
 QUALITY = ImageQualityConfig(num_pairs=20, kid_subset_size=10, kid_num_subsets=5, num_resamples=100)
-FAIRNESS = GroupFairnessConfig(min_positive=3, min_negative=3, num_resamples=100)
+FAIRNESS = GroupFairnessConfig(min_positive=3, min_negative=3, num_resamples=100, num_permutations=19)
 ARMS = {
     "real": ArmConfig(),
     "synthetic": ArmConfig(real=False, synthetic=True),
     "real_plus_synthetic": ArmConfig(synthetic=True),
     "real_oversampled": ArmConfig(oversample=True),
+    "real_group_thresholds": ArmConfig(threshold_by="tone_group"),
 }
 
 
@@ -69,13 +76,16 @@ def judge(arm):
 
 @pytest.fixture(scope="module")
 def predictions(judge, easy_images, easy_manifest, architecture):
-    return predict(judge, easy_images, easy_manifest, architecture, "real")
+    return predict(judge, easy_images, easy_manifest, architecture, EvaluationConfig(), "real")
 
 
 @pytest.mark.parametrize("name", ARMS)
 def test_every_arm_takes_the_same_number_of_steps(name, arm, work_dir, classifier_training):
     arm(name, classifier_training.model_copy(update={"epochs": 1, "num_seeds": 1}))
-    jobs = [json.loads(path.read_text()) for path in work_dir.glob(f"train_classifier.{name}.seed_0-*/job.json")]
+    jobs = [
+        json.loads(path.read_text())
+        for path in work_dir.glob(f"train_classifier.{ARMS[name].training_set}.seed_0-*/job.json")
+    ]
     assert 4 in {job["config"]["training"]["max_train_steps"] for job in jobs}
 
 
@@ -88,13 +98,40 @@ def test_an_arm_has_a_classifier_a_seed(judge):
     assert [card.seed for card in read_cards(judge)] == [0, 1]
 
 
+def test_an_arm_that_only_decides_otherwise_trains_nothing(arm, judge, work_dir):
+    before = {path: path.stat().st_mtime_ns for path in work_dir.glob("*/metrics.jsonl")}
+    assert arm("real_group_thresholds") == judge
+    assert {path: path.stat().st_mtime_ns for path in work_dir.glob("*/metrics.jsonl")} == before
+
+
+def test_arms_are_compared_and_judged(predictions):
+    """The second arm's scores are noise; with two trainings alone that could not be told."""
+    three = pd.concat([predictions, predictions[predictions["seed"] == 0].assign(seed=2)])
+    noise = np.random.default_rng(0).random(len(three))
+    other = three.assign(arm="synthetic", score=three["score"].where(three["split"] == "val", noise))
+    tables = {"real": three, "synthetic": other}
+    parts = {f"{name}.predictions": table for name, table in tables.items()}
+    found = compare_arms(FAIRNESS, ReportConfig(), **parts, **{f"{name}.arm": ARMS["real"] for name in tables})
+    assert found["accuracy"]["held_out"]["synthetic"]["overall"]["auc"]["value"] < -0.2
+    scored = {
+        f"{name}.{kind}": node(table, ARMS["real"], FAIRNESS, seed=0)
+        for name, table in tables.items()
+        for kind, node in (("diagnosis_metrics", score_diagnosis), ("group_fairness", score_fairness))
+    }
+    verdict = write_verdict(found, **scored)
+    assert {found["test_set"] for found in verdict["verdicts"]} == {"held_out", "easy_test"}
+    table = join_table2(found, **{name: part for name, part in scored.items() if name.endswith("diagnosis_metrics")})
+    assert len(table) == 2 * 2 * 4
+    json.dumps(verdict, allow_nan=False)
+
+
 def test_predictions_become_metrics_of_every_test_set(predictions):
-    diagnosis = score_diagnosis(predictions, FAIRNESS, seed=0)
+    diagnosis = score_diagnosis(predictions, ARMS["real"], FAIRNESS, seed=0)
     assert set(diagnosis["test_sets"]) == {"held_out", "easy_test"}
     assert diagnosis["test_sets"]["held_out"]["overall"]["auc"]["value"] > 0.9
-    fairness = score_fairness(predictions, FAIRNESS, seed=0)
+    fairness = score_fairness(predictions, ARMS["real"], FAIRNESS, seed=0)
     light = fairness["attributes"]["tone_group"]["held_out"]["groups"]["light"]
-    assert light["auc"] == diagnosis["test_sets"]["held_out"]["tone_group"]["light"]["auc"]["value"]
+    assert light["auc"] == diagnosis["test_sets"]["held_out"]["tone_group"]["light"]["auc"]
     json.dumps([diagnosis, fairness], allow_nan=False)
 
 

@@ -35,13 +35,14 @@ def pipeline():
 
 def test_outputs_are_the_contract(pipeline):
     outputs = {name for name in pipeline.all_outputs() if not name.endswith("_figure")} - {"summary", "report"}
+    outputs -= {"arm_comparison", "verdict"}
     per_variant = {f"{variant.name}.{entry}" for variant in VARIANTS for entry in PER_VARIANT}
     assert outputs == SHARED | per_variant | {f"{arm}.{entry}" for arm in ARMS for entry in PER_ARM}
 
 
 def test_every_output_lies_on_disk_in_a_layer_of_its_own(catalog):
     patterns = {f"{{variant}}.{entry}" for entry in PER_VARIANT} | {f"{{arm}}.{entry}" for entry in PER_ARM}
-    assert set(catalog) == SHARED | patterns | {"table1", "table2"}
+    assert set(catalog) == SHARED | patterns | {"table1", "table2", "arm_comparison", "verdict"}
     for entry in catalog.values():
         assert entry["filepath"].startswith("${globals:paths.data}/0")
         assert entry["metadata"]["kedro-viz"]["layer"]
@@ -83,7 +84,7 @@ def test_a_sixth_arm_is_a_name(pipeline):
 def test_the_tables_read_every_row(pipeline):
     table1, table2 = create_table1_pipeline(VARIANTS), create_table2_pipeline(ARMS)
     assert table1.inputs() == {"dit.image_metrics", "dermdit.image_metrics"}
-    assert table2.inputs() == {"real.diagnosis_metrics", "synthetic.diagnosis_metrics"}
+    assert table2.inputs() == {"arm_comparison", "real.diagnosis_metrics", "synthetic.diagnosis_metrics"}
     assert table1.all_outputs() | table2.all_outputs() == {"table1", "table2"}
     assert not pipeline.all_outputs() & {"table1", "table2"}
 

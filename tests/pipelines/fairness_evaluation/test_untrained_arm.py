@@ -40,10 +40,10 @@ def test_its_results_are_null_with_the_reason(tmp_path):
     assert len(predictions) == 40
     assert predictions["score"].isna().all()
     config = GroupFairnessConfig(min_positive=1, min_negative=1)
-    overall = score_diagnosis(predictions, config, 0)["test_sets"]["held_out"]["overall"]
+    overall = score_diagnosis(predictions, ArmConfig(), config, 0)["test_sets"]["held_out"]["overall"]
     assert overall["judgeable"] is False
     assert "could not be trained" in overall["reason"]
     assert overall["auc"] is None
     assert overall["n"] == 20
-    groups = score_fairness(predictions, config, 0)["attributes"]["tone_group"]["held_out"]
+    groups = score_fairness(predictions, ArmConfig(), config, 0)["attributes"]["tone_group"]["held_out"]
     assert all(not group["judgeable"] for group in groups["groups"].values())
