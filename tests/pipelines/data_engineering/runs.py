@@ -1,4 +1,4 @@
-"""Runs of data_engineering in processes of their own."""
+"""Runs of a pipeline in processes of their own."""
 
 import shutil
 import subprocess
@@ -17,12 +17,14 @@ OUTPUTS = ("03_primary/manifest.parquet", "03_primary/quarantine.parquet", "03_p
 class Runs:
     """Runs of `data_engineering` in a project of their own."""
 
+    pipeline = "data_engineering"
+
     def __init__(self, project: Path, env: str) -> None:
         self.project, self.env = project, env
         self.data = project / "data" / env
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, "--pipeline", "data_engineering", *options]
+        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, "--pipeline", self.pipeline, *options]
         return subprocess.Popen(command, cwd=self.project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, *options: str) -> float:
@@ -36,7 +38,7 @@ class Runs:
     def kill(self, after_s: float) -> float:
         """Start from nothing and kill the run, with no chance to tidy up; one that ends before is killed earlier."""
         while True:
-            shutil.rmtree(self.data)
+            self.forget()
             run = self.start()
             try:
                 run.communicate(timeout=after_s)
@@ -45,6 +47,10 @@ class Runs:
                 run.communicate()
                 return after_s
             after_s /= 2
+
+    def forget(self) -> None:
+        """Remove everything that was made."""
+        shutil.rmtree(self.data)
 
     def outputs(self) -> list[pd.DataFrame]:
         """Return manifest, quarantine and the index of the images, after a look at the images themselves."""
