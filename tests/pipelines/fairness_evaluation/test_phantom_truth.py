@@ -1,4 +1,4 @@
-"""Does the verdict on 360 phantoms agree with what 6,000 others, drawn alike, make true?
+"""Does the verdict on 900 phantoms agree with what 6,000 others, drawn alike, make true?
 
 Needs a finished `kedro run --pipeline table2` of `base`: its classifiers are tested again on new phantoms whose
 label and tone are known.
