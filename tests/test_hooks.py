@@ -142,8 +142,9 @@ def test_the_last_lines_say_what_was_measured(capsys: pytest.CaptureFixture[str]
         "agreement": {"dermdit": {"tone_agreement": {"overall": {"value": 0.9}}}},
         "diagnosis": diagnosis,
         "fairness": "not measured",
+        "verdict": {"paragraphs": [{"test_set": "held_out", "text": "On held out, nothing [yet] can be told."}]},
     }
     print_summary(summary, Path("report.html"))
     shown = capsys.readouterr().out
-    for words in ("phantoms", "12.250 fd_x", "0.900", "held_out", "0.710", "report.html"):
+    for words in ("phantoms", "12.250 fd_x", "0.900", "held_out", "0.710", "nothing [yet]", "report.html"):
         assert words in shown

@@ -18,7 +18,7 @@ from kedro.pipeline.node import Node
 
 from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters
 from dermdit_kedro.combinations import refuse_combinations
-from dermdit_kedro.terminal import print_summary
+from dermdit_kedro.terminal import print_summary, print_verdict
 from dermdit_kedro.tracking import measurements, plain_parameters
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ProgressHook:
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
         self._total: int | None = None
-        self._summary: dict[str, Any] | None = None
+        self._results: dict[str, dict[str, Any]] = {}
         self._catalog: DataCatalog | None = None
 
     @property
@@ -67,7 +67,7 @@ class ProgressHook:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Forget an earlier run of this process."""
-        self._started, self._summary = {}, None
+        self._started, self._results = {}, {}
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -91,18 +91,20 @@ class ProgressHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep the summary for the table at the end."""
-        if dataset_name == "summary":
-            self._summary = data
+        """Keep what is shown at the end."""
+        if dataset_name in ("summary", "verdict"):
+            self._results[dataset_name] = data
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
         """Print the results of this run and where the report is."""
         if not self._started:
             logger.info("nothing to do: every output is there; whether parameters have changed was not looked at")
-        if self._summary is not None and self._catalog is not None:
+        if "summary" in self._results and self._catalog is not None:
             report = _path_of(self._catalog, "report")
-            print_summary(self._summary, report if report and report.is_file() else None)
+            print_summary(self._results["summary"], report if report and report.is_file() else None)
+        else:
+            print_verdict(self._results.get("verdict"))
 
 
 class TrackingHook:

@@ -52,8 +52,21 @@ def print_summary(summary: Mapping[str, Any], report: Path | None, console: Cons
         console.print(images)
     for table in diagnosis_tables(summary):
         console.print(table)
+    print_verdict(summary.get("verdict"), console)
     if report is not None:
         console.print(f"The report: {report}", soft_wrap=True, highlight=False)
+
+
+def print_verdict(verdict: Any, console: Console | None = None) -> None:
+    """Print what can be said of each test set, a paragraph each.
+
+    Args:
+        verdict: The content of `verdict.json`; nothing is printed of anything else.
+        console: Where to print; standard output if not given.
+    """
+    paragraphs = verdict.get("paragraphs", []) if isinstance(verdict, Mapping) else []
+    for paragraph in paragraphs:
+        (console or Console()).print(f"\n{paragraph['text']}", highlight=False, markup=False)
 
 
 def image_table(summary: Mapping[str, Any]) -> Table:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-TABLES = frozenset({"counts", "edges", "histogram"})
-"""Keys of lists with thousands of numbers, which the artifact holds; as metrics they would bury the others."""
+TABLES = frozenset({"counts", "edges", "histogram", "seeds"})
+"""Keys of lists which the artifact holds; as metrics they would bury the others."""
 
 
 class Measurement(NamedTuple):

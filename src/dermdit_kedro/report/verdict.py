@@ -228,13 +228,13 @@ def _opening(test_set: str, baseline: str, metrics: Mapping[str, Any]) -> str:
     cell = part["overall"]
     counts = f"{cell['n_positive']:,} {label_word(part['label_name'])} of {cell['n']:,} images"
     if not cell["judgeable"]:
-        return f"{readable(test_set)} ({counts}): {cell['reason']}."
+        return f"On {readable(test_set)} ({counts}), nothing can be told: {cell['reason']}."
     interval = cell["auc"]["interval"]
     spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
     trainings = len(metrics["seeds"])
     how_often = f"{trainings} trainings" if trainings > 1 else "one training, so chance in training is in no interval"
     return (
-        f"{readable(test_set)} ({counts}; {how_often}): trained on {readable(baseline)}, the AUC is "
+        f"On {readable(test_set)} ({counts}; {how_often}), trained on {readable(baseline)}, the AUC is "
         f"{cell['auc']['value']:.3f}{spread} and F1 {cell['f1']['value']:.3f}, where calling every "
         f"lesion {label_word(part['label_name'])} has {cell['all_positive_f1']:.3f}."
     )
