@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dermdit_kedro.report.paragraphs import OUTCOMES
 from dermdit_kedro.report.tables import Rows, distinct, items
-from dermdit_kedro.report.verdict import OUTCOMES
 
 GAPS = {
     "auc_gap": ("AUC gap", "largest minus smallest; 0 is equal"),

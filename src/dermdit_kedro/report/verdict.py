@@ -1,14 +1,11 @@
 """Better, worse or cannot tell: rules a reader can check against the printed numbers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
+from dermdit_kedro.report.paragraphs import SAME_SCORES, TOO_FEW_GROUPS, Outcome, Verdict, paragraph
 from dermdit_kedro.report.wording import label_word, measure_word, readable, signed
-
-Outcome = Literal["better", "worse", "cannot tell"]
-SAME_SCORES = "the same scores; only the decisions differ"
-OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "cannot tell")
 
 RULES = (
     "Accuracy is the area under the ROC curve over all images of a test set. An arm is better (worse) than the "
@@ -25,29 +22,6 @@ RULES = (
     "tell too.",
 )
 """The rules, as the report prints them."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One finding about one arm on one test set.
-
-    Attributes:
-        question: What was asked.
-        attribute: By what people are grouped; empty for accuracy.
-        test_set: Where it was asked.
-        arm: The arm that is judged.
-        baseline: The arm it is compared with.
-        outcome: The answer.
-        evidence: The numbers that gave it, as a sentence.
-    """
-
-    question: Literal["accuracy", "fairness"]
-    attribute: str
-    test_set: str
-    arm: str
-    baseline: str
-    outcome: Outcome
-    evidence: str
 
 
 def write_verdict(
@@ -68,7 +42,7 @@ def write_verdict(
     verdicts = [*_judge_accuracy(comparison), *_judge_fairness(comparison)]
     biases = list(find_biases(fairness))
     paragraphs = [
-        {"test_set": test_set, "text": _paragraph(test_set, comparison, verdicts, biases, diagnosis)}
+        {"test_set": test_set, "text": paragraph(test_set, comparison, verdicts, biases, diagnosis)}
         for test_set in comparison["accuracy"]
     ]
     return {
@@ -128,7 +102,7 @@ def fairness_outcome(found: Mapping[str, Any], attribute: str) -> tuple[Outcome,
     """
     if found["reference"] is None:
         judged = ", ".join(found["judged"]) or "none"
-        return "cannot tell", f"by {readable(attribute)}, fewer than two groups are large enough to judge ({judged})"
+        return "cannot tell", f"by {readable(attribute)}, {TOO_FEW_GROUPS} ({judged})"
     moved = [
         (group, measure, movement)
         for group, measures in found["groups"].items()
@@ -183,58 +157,4 @@ def _moved(group: str, reference: str, measure: str, movement: Mapping[str, Any]
         f"zero, corrected p {movement['p_adjusted']:.2g}".replace("nearer zero", "nearer to zero").replace(
             "farther zero", "farther from zero"
         )
-    )
-
-
-def _paragraph(
-    test_set: str,
-    comparison: Mapping[str, Any],
-    verdicts: list[Verdict],
-    biases: list[dict[str, Any]],
-    diagnosis: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """Return what can be said of one test set."""
-    baseline = comparison["baseline"]
-    base = diagnosis[baseline]["test_sets"][test_set]["overall"]
-    sentences = [_opening(test_set, baseline, diagnosis[baseline])]
-    for question, intro in (("accuracy", "diagnosis"), ("fairness", "fairness")):
-        here = [v for v in verdicts if v.test_set == test_set and v.question == question]
-        for outcome in ("better", "worse"):
-            sentences += [
-                f"In {intro}, {readable(v.arm)} is {outcome} than {readable(baseline)}: {v.evidence}."
-                for v in here if v.outcome == outcome
-            ]  # fmt: skip
-        open_ones = [readable(v.arm) for v in here if v.outcome == "cannot tell" and v.evidence != SAME_SCORES]
-        if open_ones and question == "accuracy":
-            told = f"whether {' or '.join(open_ones)} is better or worse than {readable(baseline)} cannot be told"
-            sentences.append(f"In {intro}, {told}.")
-        elif question == "fairness" and all(v.outcome == "cannot tell" for v in here):
-            sentences.append(f"In {intro}, no arm is shown to differ from {readable(baseline)}.")
-    own = [
-        b["sentence"]
-        for b in biases
-        if (b["arm"], b["test_set"]) == (baseline, test_set) and " x " not in b["attribute"]
-    ]
-    if base["judgeable"]:
-        told = (
-            f"groups differ: {'; '.join(own)}" if own else "no group is shown to be served otherwise than its reference"
-        )
-        sentences.append(f"Trained on {readable(baseline)}, {told}.")
-    return " ".join(sentences)
-
-
-def _opening(test_set: str, baseline: str, metrics: Mapping[str, Any]) -> str:
-    part = metrics["test_sets"][test_set]
-    cell = part["overall"]
-    counts = f"{cell['n_positive']:,} {label_word(part['label_name'])} of {cell['n']:,} images"
-    if not cell["judgeable"]:
-        return f"On {readable(test_set)} ({counts}), nothing can be told: {cell['reason']}."
-    interval = cell["auc"]["interval"]
-    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    trainings = len(metrics["seeds"])
-    how_often = f"{trainings} trainings" if trainings > 1 else "one training, so chance in training is in no interval"
-    return (
-        f"On {readable(test_set)} ({counts}; {how_often}), trained on {readable(baseline)}, the AUC is "
-        f"{cell['auc']['value']:.3f}{spread} and F1 {cell['f1']['value']:.3f}, where calling every "
-        f"lesion {label_word(part['label_name'])} has {cell['all_positive_f1']:.3f}."
     )
