@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from dermdit_kedro.checks import parameter_types, refuse_parameters
+from dermdit_kedro.checks import parameter_types, refuse_parameters, refuse_unknown_test_sets
 from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.settings import CONFIG_LOADER_ARGS, ProjectConfigLoader, project_root
@@ -194,3 +195,20 @@ def test_mlflow_is_local_and_does_not_move_with_the_working_directory(project: P
 def test_no_class_paths_outside_the_catalog(root: Path) -> None:
     for file in (root / "conf").rglob("parameters*.yml"):
         assert "type:" not in file.read_text() or "_type:" in file.read_text()
+
+
+def test_a_label_for_a_test_set_that_is_not_there_is_refused() -> None:
+    sources = {"isic": SimpleNamespace(role="train"), "asan": SimpleNamespace(role="test")}
+    refuse_unknown_test_sets(
+        {"evaluation": {"label_names": {"asan": "is_melanoma", "held_out": "is_melanoma"}}}, sources
+    )
+    refuse_unknown_test_sets({}, sources)
+    with pytest.raises(UserError, match=r"test sets of `sources`, held_out, asan. Got isic, ddi"):
+        labels = {"isic": "is_melanoma", "ddi": "is_malignant"}
+        refuse_unknown_test_sets({"evaluation": {"label_names": labels}}, sources)
+
+
+def test_the_labels_of_paper_are_of_its_test_sets(root: Path) -> None:
+    parameters = yaml.safe_load((root / "conf/paper/parameters.yml").read_text())
+    sources = yaml.safe_load((root / "conf/paper/catalog.yml").read_text())["sources"]["sources"]
+    refuse_unknown_test_sets(parameters, {name: SimpleNamespace(**source) for name, source in sources.items()})

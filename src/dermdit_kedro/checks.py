@@ -89,6 +89,25 @@ def refuse_missing_inputs(
         raise UserError("\n".join(_missing(name, missing[name], env) for name in pipelines if name in missing))
 
 
+def refuse_unknown_test_sets(parameters: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
+    """Refuse a label for a test set that there is not, before anything is trained for it.
+
+    Args:
+        parameters: All parameters.
+        sources: The sources by name, each with its role.
+
+    Raises:
+        UserError: Naming it and the test sets there are.
+    """
+    wanted = (parameters.get("evaluation") or {}).get("label_names") or {}
+    known = ["held_out", *(name for name, source in sources.items() if source.role == "test")]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UserError(
+            f"evaluation.label_names must name test sets of `sources`, {', '.join(known)}. Got {', '.join(unknown)}"
+        )
+
+
 def _nodes(pipelines: Mapping[str, Pipeline]) -> list[Node]:
     """Return every node of every pipeline once."""
     return list({node.name: node for pipeline in pipelines.values() for node in pipeline.nodes}.values())

@@ -16,7 +16,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters
+from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refuse_unknown_test_sets
 from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.terminal import print_summary, print_verdict
 from dermdit_kedro.tracking import measurements, plain_parameters
@@ -32,12 +32,13 @@ class ChecksHook:
 
     def __init__(self) -> None:
         self._env: str | None = None
+        self._parameters: dict[str, Any] = {}
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown or ill-typed parameters of every registered pipeline."""
         self._env = context.env
-        parameters = context.config_loader["parameters"]
+        parameters = self._parameters = context.config_loader["parameters"]
         refuse_parameters(parameters, dict(pipelines))
         refuse_combinations(parameters)
 
@@ -47,7 +48,8 @@ class ChecksHook:
         only_missing = bool(run_params.get("only_missing_outputs"))
         refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)
         if "sources" in pipeline.inputs() and not only_missing:
-            catalog.load("sources")  # says what is wrong with a folder before MLflow takes its time to start
+            # says what is wrong with a folder before MLflow takes its time to start
+            refuse_unknown_test_sets(self._parameters, catalog.load("sources"))
 
 
 class ProgressHook:

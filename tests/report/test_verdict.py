@@ -120,3 +120,18 @@ def test_a_difference_without_an_interval_says_so() -> None:
     assert signed({"value": 0.2, "interval": None}) == "+0.200 without an interval, since nothing varies"
     assert signed({"value": None}) == "not measured"
     assert signed({"value": -0.1, "interval": [-0.2, 0.0], "p_value": 0.05}) == "-0.100 [-0.200, +0.000], p 0.05"
+
+
+def test_what_cannot_be_told_is_said_with_the_reason(parts: dict[str, Any]) -> None:
+    comparison = copy.deepcopy(parts["arm_comparison"])
+    for arm in comparison["accuracy"]["held_out"].values():
+        arm["overall"]["auc"]["finding"] = False
+    for found in comparison["fairness"]["tone_group"]["held_out"].values():
+        found |= {"reference": None, "judged": ["light"], "groups": {}}
+    diagnosis, fairness = (
+        {arm: parts[f"{arm}.{kind}"] for arm in ARMS} for kind in ("diagnosis_metrics", "group_fairness")
+    )
+    text = write_verdict(comparison, diagnosis, fairness)["paragraphs"][0]["text"]
+    assert "Whether synthetic (AUC +0." in text
+    assert "cannot be told: the interval or the corrected p-value leaves both open" in text
+    assert text.count("fewer than two groups are large enough to judge (light): nothing can be told") == 1
