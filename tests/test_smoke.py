@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from tests.conftest import copy_project
+from tests.pipelines.fairness_evaluation.runs import Table2Runs, survive
+
+from dermdit_kedro.pipeline_registry import ARMS
 
 FILES = (
     "03_primary/manifest.parquet",
@@ -35,6 +38,8 @@ FILES = (
     *(f"07_model_output/{arm}/predictions.parquet" for arm in ("real", "synthetic")),
     *(f"08_reporting/{arm}/diagnosis_metrics.json" for arm in ("real_plus_synthetic", "real_oversampled")),
     *(f"08_reporting/{arm}/group_fairness.json" for arm in ("real", "synthetic")),
+    "08_reporting/arm_comparison.json",
+    "08_reporting/verdict.json",
     "08_reporting/figures/sample_grid.json",
     "08_reporting/summary.json",
     "08_reporting/report.html",
@@ -88,7 +93,8 @@ def test_the_summary_answers(finished: Path) -> None:
     assert summary["data"]["kind"] == "phantoms"
     assert summary["autoencoder"]["psnr"]["value"] > 5
     assert {"tone_agreement", "label_agreement"} <= set(summary["agreement"]["dermdit"])
-    assert set(summary["diagnosis"]) == {"real", "synthetic", "real_plus_synthetic", "real_oversampled"}
+    assert set(summary["diagnosis"]) == set(ARMS)
+    assert len(summary["verdict"]["verdicts"]) == 2 * (len(ARMS) - 1) * (1 + 4)
 
 
 def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
@@ -108,6 +114,12 @@ def test_kedro_viz_shows_layers_and_previews(finished: Path) -> None:
     nodes = {node["name"]: node["id"] for node in graphs["__default__"]["nodes"] if node["type"] == "data"}
     shown = [json.loads((finished / "build/api/nodes" / nodes[name]).read_text()).get("preview") for name in PREVIEWED]
     assert all(shown), [name for name, preview in zip(PREVIEWED, shown, strict=True) if not preview]
+
+
+@pytest.mark.timeout(900)
+def test_table2_survives_a_kill_while_it_trains_its_classifiers(finished: Path) -> None:
+    """Twenty seconds after its start it trains them; what was made before is there."""
+    survive(Table2Runs(finished, keep_upstream=True), lambda _: [20])
 
 
 @pytest.mark.slow
@@ -135,4 +147,4 @@ def test_both_tables_come_out_whole(finished: Path) -> None:
     run(finished, "--pipeline", "table2")
     reporting = finished / "data" / "test" / "08_reporting"
     assert len(pd.read_csv(reporting / "table1.csv")) == 5
-    assert pd.read_csv(reporting / "table2.csv")["arm"].nunique() == 4
+    assert pd.read_csv(reporting / "table2.csv")["arm"].nunique() == len(ARMS)
