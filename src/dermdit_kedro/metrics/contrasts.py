@@ -69,6 +69,9 @@ class Contrast:
 
         Args:
             clusters: Number of each image's cluster, from 0 on, (n,).
+
+        Returns:
+            Symmetric; the variances on its diagonal.
         """
         moves = sum_by(clusters, self.influence)
         return moves.T @ moves + self.pseudo.T @ self.pseudo
