@@ -145,3 +145,15 @@ def test_at_half_is_decided_at_half_whatever_the_threshold(predictions, score):
     for name in ("recall_at_half", "specificity_at_half", "f1_at_half"):
         assert strict[name] == lax[name]
     assert strict["recall"]["value"] < lax["recall"]["value"]
+
+
+def test_images_of_one_lesion_count_once_towards_a_group(predictions, score):
+    once = predictions[predictions["image_id"].str.endswith(("0", "5"))]
+    copies = once.loc[once.index.repeat(3)].reset_index(drop=True)
+    copies["duplicate_cluster"] = copies["image_id"].where(~copies["label"], "one lesion")
+    copies["image_id"] += "_" + copies.groupby(["image_id", "seed"]).cumcount().astype(str)
+    found = overall(score(copies))
+    assert found["n_positive"] > 10
+    assert (
+        found["reason"] == f"too small: {found['n_positive']} positive images of 1 lesions or patients, fewer than 10"
+    )

@@ -133,5 +133,5 @@ def test_what_cannot_be_told_is_said_with_the_reason(parts: dict[str, Any]) -> N
     )
     text = write_verdict(comparison, diagnosis, fairness)["paragraphs"][0]["text"]
     assert "Whether synthetic (AUC +0." in text
-    assert "cannot be told: the interval or the corrected p-value leaves both open" in text
+    assert "is better or worse in diagnosis cannot be told." in text
     assert text.count("fewer than two groups are large enough to judge (light): nothing can be told") == 1

@@ -104,21 +104,22 @@ def panels(predictions: pd.DataFrame, num_resamples: int, seed: int) -> Iterator
 
 
 def why_too_small(panel: Panel, config: GroupFairnessConfig) -> str | None:
-    """Return why a group cannot be judged, or None where it can."""
+    """Return why a group cannot be judged, or None where it can; images of one cluster count once."""
     unknown = np.isnan(panel.scores)
     if len(panel.labels) and unknown.all():
         return "the arm could not be trained: too few synthetic images passed the screens"
     if unknown.any():
         return f"{int(unknown.sum())} of {unknown.size} scores are not numbers"
-    counts = [
-        f"{n} {kind} images, fewer than {least}"
-        for n, kind, least in (
-            (panel.num_positive, "positive", config.min_positive),
-            (panel.num_negative, "negative", config.min_negative),
-        )
-        if n < least
-    ]
-    return f"too small: {' and '.join(counts)}" if counts else None
+    few = []
+    for kind, here, least in (
+        ("positive", panel.labels, config.min_positive),
+        ("negative", ~panel.labels, config.min_negative),
+    ):
+        images, lesions = int(here.sum()), len(np.unique(panel.clusters[here]))
+        if lesions < least:
+            of_lesions = f" of {lesions} lesions or patients" if lesions < images else ""
+            few.append(f"{images} {kind} images{of_lesions}, fewer than {least}")
+    return f"too small: {' and '.join(few)}" if few else None
 
 
 def counts(panel: Panel) -> dict[str, int]:

@@ -69,7 +69,8 @@ class GroupFairnessConfig(Parameters):
         reference_groups: By attribute, the group that others are compared with; where it is not named or too small,
             the largest group of the test set.
         age_edges: Ages in years at which an age band begins; the first band begins at 0.
-        min_positive: A group with fewer positive images is reported as too small, not as a number.
+        min_positive: A group with fewer positive images, those of one lesion or patient counted once, is reported as
+            too small, not as a number.
         min_negative: The same for negative images.
         num_resamples: Bootstrap resamples of clusters of duplicates.
         num_permutations: How often groups are dealt out at random to test a gap.

@@ -83,8 +83,7 @@ def _untold(verdicts: list[Verdict], baseline: str, question: str) -> list[str]:
     unsure = [v for v in verdicts if v.outcome == "cannot tell" and v.evidence != SAME_SCORES]
     if question == "accuracy":
         cells = [f"{readable(v.arm)} ({v.evidence.partition(' (')[0]})" for v in unsure]
-        told = "is better or worse in diagnosis cannot be told: the interval or the corrected p-value leaves both open"
-        return [f"Whether {' or '.join(cells)} {told}."] if cells else []
+        return [f"Whether {' or '.join(cells)} is better or worse in diagnosis cannot be told."] if cells else []
     small = list(dict.fromkeys(v.evidence for v in unsure if TOO_FEW_GROUPS in v.evidence))
     rest = [v for v in verdicts if TOO_FEW_GROUPS not in v.evidence]
     sentences = [f"Fairness {evidence}: nothing can be told." for evidence in small]
