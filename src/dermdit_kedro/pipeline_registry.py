@@ -29,8 +29,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Return the pipelines by name.
 
     Returns:
-        The five pipelines for the default variant, `table1` over all variants, `table2` over the arms, and
-        `__default__`.
+        The five pipelines for the default variant, `table1` over all variants, `table2` over the arms,
+        `refine_instructions`, and `__default__`.
     """
     default = tuple(variant for variant in VARIANTS if variant.name == DEFAULT_VARIANT)
     five = _five(default)
@@ -39,7 +39,10 @@ def register_pipelines() -> dict[str, Pipeline]:
     all_variants = sum(_five(VARIANTS).values(), Pipeline([]))
     table1 = (all_variants + fairness_evaluation.create_table1_pipeline(VARIANTS)).to_outputs("table1")
     table2 = (everything + fairness_evaluation.create_table2_pipeline(ARMS)).to_outputs("table2", "verdict")
-    return {**five, "table1": table1, "table2": table2, "__default__": everything}
+    refinement = prompting.create_refinement_pipeline()
+    return {
+        **five, "table1": table1, "table2": table2, "refine_instructions": refinement, "__default__": everything,
+    }  # fmt: skip
 
 
 def _five(variants: tuple[Variant, ...]) -> dict[str, Pipeline]:

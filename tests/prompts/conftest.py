@@ -5,18 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.prompts.captioning_jobs import DEFAULT
 
 from dermdit_kedro.dermoscopy.images import build_image_index
 from dermdit_kedro.dermoscopy.phantom import PhantomConfig, render
 from dermdit_kedro.dermoscopy.records import MANIFEST_DTYPES, conform
 from dermdit_kedro.handles import ImageFolder
 
-COUNT = 48
+COUNT = 64
 
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> tuple[pd.DataFrame, ImageFolder]:
-    """48 phantoms of 32 px: their manifest (the last 8 are not for training) and their folder."""
+    """64 phantoms of 32 px: their manifest (the last 8 are not for training) and their folder."""
     folder = tmp_path_factory.mktemp("phantoms")
     config = PhantomConfig(num_images=COUNT, tone_shares={"light": 0.4, "brown": 0.3, "dark": 0.3})
     rows = []
@@ -52,11 +53,12 @@ def llava(tmp_path_factory) -> Path:
     )
 
     from dermdit_kedro.prompts.instructions import instruct, vocabulary
+    from dermdit_kedro.prompts.parameters import ATTRIBUTES
 
     words = Tokenizer(models.BPE(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<unk>", "<s>", "</s>", "<image>", "<pad>"]
-    texts = [*vocabulary(), instruct({}), "USER: ASSISTANT:"]
+    texts = [*vocabulary(), instruct({}, ATTRIBUTES, DEFAULT, 45), "USER: ASSISTANT:"]
     words.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>",

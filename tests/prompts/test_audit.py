@@ -1,7 +1,10 @@
 import pandas as pd
 import pytest
 
-from dermdit_kedro.prompts.audit import FLAGS, audit_prompts, is_refusal, is_repetitive
+from dermdit_kedro.prompts.audit import FLAGS, audit_prompts
+from dermdit_kedro.prompts.captioning import CONTROL_COLUMNS
+from dermdit_kedro.prompts.clip import prompt_limit
+from dermdit_kedro.prompts.faults import find_faults, is_refusal, is_repetitive
 from dermdit_kedro.prompts.instructions import vocabulary
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, TextEncoderConfig
 from dermdit_kedro.prompts.tokenizer import train_tokenizer
@@ -33,15 +36,22 @@ def tokenizer():
     return train_tokenizer([*vocabulary(), *(row[0] for row in ROWS)], TextEncoderConfig())
 
 
+NO_CONTROLS = pd.DataFrame(columns=list(CONTROL_COLUMNS))
+
+
+def as_drafts(prompts, ids, **columns) -> pd.DataFrame:
+    drafts = pd.DataFrame({"image_id": ids, "prompt": prompts, "prompt_source": "by hand", "instruction_sha256": "0"})
+    return drafts.assign(**{"answer": prompts, "attempts": 1, "repair": "", "repair_reason": "", **columns})
+
+
 @pytest.fixture(scope="module")
 def audited(tokenizer):
     ids = [f"s/{i}" for i in range(len(ROWS))]
-    drafts = pd.DataFrame({"image_id": ids, "prompt": [row[0] for row in ROWS]})
-    drafts = drafts.assign(prompt_source="by hand", instruction_sha256="0")
+    drafts = as_drafts([row[0] for row in ROWS], ids)
     manifest = pd.DataFrame({"image_id": ids[::-1], "is_malignant": pd.array([True] * len(ids), dtype="boolean")})
-    manifest = manifest.assign(tone_group="dark", sex="female", age_approx=60.0, site="trunk")
+    manifest = manifest.assign(tone_group="dark", sex="female", age_approx=60.0, site="trunk", modality="dermoscopic")
     manifest.loc[manifest["image_id"] == "s/2", ["tone_group", "site"]] = ["unknown", None]
-    return audit_prompts(drafts, manifest, tokenizer, ATTRIBUTES)
+    return audit_prompts(drafts, NO_CONTROLS, manifest, tokenizer, prompt_limit(tokenizer), ATTRIBUTES)
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)), ids=[row[0][:40] or "empty" for row in ROWS])
@@ -53,7 +63,8 @@ def test_each_prompt_is_found_for_what_it_is(audited, row):
 
 def test_the_columns_are_the_contract(audited):
     assert list(audited[0].columns) == [
-        "image_id", "prompt", "prompt_source", "instruction_sha256", "token_count", "truncated", *FLAGS
+        "image_id", "prompt", "prompt_source", "instruction_sha256", "answer", "attempts", "repair", "repair_reason",
+        "token_count", "truncated", *FLAGS
     ]  # fmt: skip
     assert str(audited[0]["token_count"].dtype) == "Int64"
     assert all(audited[0][flag].dtype == bool for flag in (*FLAGS, "truncated"))
@@ -79,10 +90,10 @@ def test_the_groups_add_up(audited):
 
 
 def test_recall_is_asked_of_the_sets_own_attributes_but_contradictions_of_all(tokenizer):
-    drafts = pd.DataFrame({"image_id": ["a"], "prompt": ["a malignant lesion, dark skin tone, age 20"]})
+    drafts = as_drafts(["a malignant lesion, dark skin tone, age 20"], ["a"])
     manifest = pd.DataFrame({"image_id": ["a"], "is_malignant": [True], "tone_group": ["dark"], "sex": ["male"]})
-    manifest = manifest.assign(age_approx=70.0, site=None)
-    prompts, report = audit_prompts(drafts.assign(prompt_source="x"), manifest, tokenizer, ATTRIBUTES[:2])
+    manifest = manifest.assign(age_approx=70.0, site=None, modality="dermoscopic")
+    prompts, report = audit_prompts(drafts, NO_CONTROLS, manifest, tokenizer, 32, ATTRIBUTES[:2])
     assert report["attribute_recall"] == {"is_malignant": 1.0, "tone_group": 1.0}
     assert report["contradictions"]["age_approx"] == 1.0
     assert report["contradictions"]["site"] is None
@@ -110,3 +121,55 @@ def test_repetition():
     assert is_repetitive("the lesion is brown and " * 5)
     assert not is_repetitive("dermoscopic image of a malignant lesion, dark skin tone, female, age 60, lower extremity")
     assert not is_repetitive("brown and brown")
+
+
+def test_answers_are_told_apart_from_what_was_made_of_them(tokenizer):
+    good, bad = "a malignant lesion, dark skin tone", "a benign lesion"
+    reasons = [
+        "contradicts whether it is malignant or benign; leaves out the skin tone",
+        "",
+        "no answer: HTTP 500 a; b",
+    ]
+    drafts = as_drafts(
+        [good] * 3, ["a", "b", "c"], answer=[bad, good, ""], repair=["retry", "", "template"], repair_reason=reasons
+    )
+    manifest = pd.DataFrame(
+        {"image_id": ["a", "b", "c"], "is_malignant": True, "tone_group": ["dark", "dark", "light"]}
+    )
+    manifest = manifest.assign(sex=None, age_approx=None, site=None, modality="dermoscopic")
+    _, report = audit_prompts(drafts, NO_CONTROLS, manifest, tokenizer, 32, ATTRIBUTES[:2])
+    assert report["attribute_recall"]["is_malignant"] == 1.0
+    assert report["answers"]["attribute_recall"]["is_malignant"] == pytest.approx(1 / 3)
+    assert report["answers"]["contradictions"]["is_malignant"] == pytest.approx(1 / 3)
+    assert report["answers"]["empty"] == 1
+    assert report["repairs"] == {
+        "retry": 1, "template": 1,
+        "reasons": {"contradicts whether it is malignant or benign": 1, "leaves out the skin tone": 1, "no answer": 1},
+    }  # fmt: skip
+    assert report["by_tone_group"]["light"]["answers"]["empty"] == 1
+    assert report["by_tone_group"]["dark"]["repairs"]["template"] == 0
+
+
+def test_what_stands_behind_the_cut_is_counted_by_attribute(tokenizer):
+    prompts = [
+        "a malignant lesion" + ", with dots and streaks" * 9 + ", dark skin tone",
+        "a malignant lesion, dark skin",
+    ]
+    manifest = pd.DataFrame({"image_id": ["a", "b"], "is_malignant": True, "tone_group": "dark", "sex": None})
+    manifest = manifest.assign(age_approx=None, site=None, modality="dermoscopic")
+    _, report = audit_prompts(as_drafts(prompts, ["a", "b"]), NO_CONTROLS, manifest, tokenizer, 32, ATTRIBUTES[:2])
+    assert report["cut_attributes"] == {"is_malignant": 0, "tone_group": 1}
+    assert report["truncated_share"] == 0.5
+    _, report = audit_prompts(as_drafts(prompts, ["a", "b"]), NO_CONTROLS, manifest, tokenizer, 92, ATTRIBUTES[:2])
+    assert report["cut_attributes"] == {"is_malignant": 0, "tone_group": 0}
+
+
+def test_faults_are_said_in_words():
+    record = {"is_malignant": True, "tone_group": "dark", "sex": "male"}
+    assert find_faults("a malignant lesion, dark skin tone, male", record) == []
+    assert find_faults("", record) == ["is empty"]
+    assert find_faults("a benign lesion of a man", record, ("tone_group",)) == [
+        "leaves out the skin tone", "contradicts whether it is malignant or benign"
+    ]  # fmt: skip
+    assert "is a refusal" in find_faults("I'm sorry, I cannot help with that", record)
+    assert "repeats itself" in find_faults("malignant, dark skin tone, male male male male", record)

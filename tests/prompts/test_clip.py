@@ -6,7 +6,16 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder, TextEmbeddings
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
-from dermdit_kedro.prompts.clip import NULL_PROMPT, count_tokens, encode_text, load_text_encoder, tokenize
+from dermdit_kedro.prompts.clip import (
+    NULL_PROMPT,
+    count_tokens,
+    cut_text,
+    encode_text,
+    load_text_encoder,
+    prompt_limit,
+    read_max_windows,
+    tokenize,
+)
 from dermdit_kedro.prompts.instructions import vocabulary
 from dermdit_kedro.prompts.parameters import TextEncoderConfig
 from dermdit_kedro.prompts.text_encoder import build_clip
@@ -14,6 +23,7 @@ from dermdit_kedro.prompts.tokenizer import train_tokenizer
 
 PROMPTS = ["a malignant lesion, dark skin tone, female, age 60, lower extremity", "a benign lesion", "a lesion, male"]
 LONG = "a malignant lesion with " + "brown and red and " * 20
+MIDDLING = "a malignant lesion with " + "brown and red and " * 11
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +80,7 @@ def test_a_long_prompt_is_counted_whole_and_cut_at_the_limit(text_encoder):
 def encode(work_dir, folder, prompts, batch_size=2) -> TextEmbeddings:
     table = pd.DataFrame({"image_id": [f"s/{i}" for i in range(len(prompts))], "prompt": prompts})
     job = create_job(
-        work_dir, "encode", "dermdit_kedro.prompts.clip", config={}, speed={"batch_size": batch_size},
+        work_dir, "encode", "dermdit_kedro.prompts.encoding", config={}, speed={"batch_size": batch_size},
         inputs={"text_encoder": ModelFolder(folder, "tiny"), "prompts": table},
     )  # fmt: skip
     launch(job, LaunchConfig(device="cpu"))
@@ -99,3 +109,57 @@ def test_the_batch_size_changes_nothing(tmp_path, folder):
 def test_a_folder_without_its_parts_is_refused(tmp_path):
     with pytest.raises(UserError, match="text_encoder/"):
         load_text_encoder(tmp_path)
+
+
+@pytest.fixture
+def windowed(folder, tmp_path):
+    """The same encoder, saved as one that reads three windows."""
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "windowed")
+    model, _ = load_text_encoder(folder)
+    model.config.max_windows = 3
+    model.save_pretrained(copy / "text_encoder")
+    return copy
+
+
+def test_a_long_prompt_is_read_window_by_window(windowed, text_encoder):
+    assert read_max_windows(windowed) == 3
+    model, tokenizer = load_text_encoder(windowed)
+    limit = prompt_limit(tokenizer, 3)
+    assert limit == 92
+    embeddings, mask = encode_text(model, tokenizer, [PROMPTS[0], MIDDLING, NULL_PROMPT])
+    words = count_tokens(tokenizer, [MIDDLING])[0] - 2
+    assert 60 < words < 90
+    assert mask.sum(dim=1).tolist() == [count_tokens(tokenizer, [PROMPTS[0]])[0], words + 6, 2]
+    assert (embeddings[~mask] == 0).all()
+    assert embeddings.shape[1] == words + 6
+    first, _ = encode_text(*text_encoder, [cut_text(tokenizer, MIDDLING, 32)])
+    torch.testing.assert_close(embeddings[1, :32], first[0], atol=1e-5, rtol=0)
+    short, _ = encode_text(*text_encoder, [PROMPTS[0]])
+    torch.testing.assert_close(embeddings[0, : short.shape[1]], short[0], atol=1e-5, rtol=0)
+
+
+def test_windows_beyond_the_last_are_cut(windowed):
+    model, tokenizer = load_text_encoder(windowed)
+    _, mask = encode_text(model, tokenizer, [LONG * 3])
+    assert mask.shape == (1, 96)
+
+
+def test_windows_are_encoded_by_the_job_as_by_hand(tmp_path, windowed):
+    handle = encode(tmp_path / "work", windowed, [LONG, PROMPTS[0], LONG * 3])
+    embeddings, mask = handle.tensors()
+    model, tokenizer = load_text_encoder(windowed)
+    expected, expected_mask = encode_text(model, tokenizer, [NULL_PROMPT, LONG, PROMPTS[0], LONG * 3])
+    torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=0)
+    assert torch.equal(mask, expected_mask)
+
+
+def test_the_embeddings_are_a_file_that_safetensors_writes_the_same(tmp_path, folder):
+    from safetensors.torch import load, load_file, save
+
+    handle = encode(tmp_path, folder, PROMPTS)
+    tensors = load_file(handle.path / "embeddings.safetensors")
+    again = load(save(tensors))
+    assert set(again) == {"embeddings", "mask"}
+    assert all(torch.equal(tensors[name], again[name]) for name in again)

@@ -3,9 +3,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from tests.prompts.captioning_jobs import DEFAULT
 
 from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.prompts.instructions import (
+    check_template,
     describe,
     facts,
     instruct,
@@ -83,15 +86,16 @@ def test_numpy_and_pandas_booleans_count_as_labels():
 
 def test_the_instruction_holds_the_facts_and_its_hash_follows_it():
     record = {"is_malignant": False, "tone_group": "light", "age_approx": 30.0}
-    text = instruct(record)
+    text = instruct(record, ATTRIBUTES, DEFAULT, 45)
     assert describe(record) in text
-    assert instruction_sha256(text) != instruction_sha256(instruct({}))
+    assert "at most 45 words" in text
+    assert instruction_sha256(text) != instruction_sha256(instruct({}, ATTRIBUTES, DEFAULT, 45))
     assert len(instruction_sha256(text)) == 64
 
 
 def test_instructions_keep_the_order_of_the_manifest():
     manifest = pd.DataFrame({"image_id": ["b", "a"], "is_malignant": pd.array([True, None], dtype="boolean")})
-    table = write_instructions(manifest, ("is_malignant",))
+    table = write_instructions(manifest, ("is_malignant",), DEFAULT, 45)
     assert table["image_id"].tolist() == ["b", "a"]
     assert "malignant" in table["instruction"][0]
     assert "a lesion" in table["instruction"][1]
@@ -101,3 +105,13 @@ def test_the_vocabulary_holds_every_word_of_the_grammar():
     words = set(" ".join(vocabulary()).replace(",", " ").split())
     said = {word for record in every_record() for word in describe(record).replace(",", " ").split()}
     assert said <= words
+
+
+@pytest.mark.parametrize("text", ["Describe the image.", "{facts} {label}", "{facts", "{facts} {0}", "{}"])
+def test_an_instruction_that_cannot_be_filled_in_is_refused(text):
+    with pytest.raises(UserError, match="'mine'"):
+        check_template("mine", text)
+
+
+def test_a_good_instruction_passes():
+    assert check_template("mine", " {facts} of a {view}, {words} words, no {{braces}}\n").startswith("{facts}")

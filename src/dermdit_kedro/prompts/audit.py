@@ -1,15 +1,17 @@
 """What the prompts are worth: do they name what they were told, contradict it, refuse, repeat, or get cut?"""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.records import TONE_GROUPS, UNKNOWN_TONE
-from dermdit_kedro.prompts.clip import count_tokens, token_limit
-from dermdit_kedro.prompts.instructions import known
-from dermdit_kedro.prompts.lexicon import clean, is_contradicted, is_recalled, mentions
+from dermdit_kedro.prompts.clip import count_tokens, cut_text
+from dermdit_kedro.prompts.controls import score_controls
+from dermdit_kedro.prompts.diversity import score_diversity
+from dermdit_kedro.prompts.faults import contradicts, is_refusal, is_repetitive, recalls, split_reasons
+from dermdit_kedro.prompts.instructions import records
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, Attribute
 
 if TYPE_CHECKING:
@@ -18,50 +20,14 @@ if TYPE_CHECKING:
 FLAGS = ("omits_attribute", "contradicts_metadata", "is_refusal", "is_repetitive")
 """Boolean columns the audit adds to the prompts, beside token_count and truncated."""
 
-_REFUSAL = re.compile(
-    r"\b(?:(?:i'm|i am|we are) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|am not able)|as an ai|"
-    r"unable to (?:determine|provide|describe|assess|analy[sz]e|view|see|make)|(?:cannot|can't) be determined|"
-    r"(?:please )?(?:consult|see|seek|contact) (?:a|an|your|with a|with your) (?:\w+ )?"
-    r"(?:dermatologist|doctor|physician|professional|specialist|provider)|"
-    r"not (?:possible|appropriate) to (?:determine|diagnose|provide|describe)|medical advice)\b"
-)
-_SHORTEST_JUDGED = 12
-_LEAST_DISTINCT = 0.6
-
-
-def is_refusal(prompt: str) -> bool:
-    """Whether a prompt is empty, declines to describe, or sends the reader to a doctor.
-
-    Args:
-        prompt: The text.
-
-    Returns:
-        True for a refusal.
-    """
-    text = clean(prompt)
-    return not re.search(r"\w", text) or bool(_REFUSAL.search(text))
-
-
-def is_repetitive(prompt: str) -> bool:
-    """Whether a prompt says the same again and again.
-
-    Args:
-        prompt: The text.
-
-    Returns:
-        True where a word follows itself three times, or where of 12 words or more under 60 % of the word
-        triples are distinct.
-    """
-    words = re.findall(r"\w+", clean(prompt))
-    runs = zip(words, words[1:], words[2:], words[3:], strict=False)
-    if any(len(set(run)) == 1 for run in runs):
-        return True
-    triples = list(zip(words, words[1:], words[2:], strict=False))
-    return len(words) >= _SHORTEST_JUDGED and len(set(triples)) < _LEAST_DISTINCT * len(triples)
-
 
 def audit_prompts(
-    drafts: pd.DataFrame, manifest: pd.DataFrame, tokenizer: "CLIPTokenizer", attributes: Sequence[Attribute]
+    drafts: pd.DataFrame,
+    controls: pd.DataFrame,
+    manifest: pd.DataFrame,
+    tokenizer: "CLIPTokenizer",
+    limit: int,
+    attributes: Sequence[Attribute],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Check every prompt against the manifest and the text encoder's real token limit.
 
@@ -69,70 +35,121 @@ def audit_prompts(
     invent an age. Both are shares of the rows in which the attribute is known, null where there is none.
 
     Args:
-        drafts: image_id, prompt, prompt_source, instruction_sha256.
+        drafts: image_id, prompt, prompt_source, instruction_sha256, answer, attempts, repair, repair_reason.
+        controls: image_id, control, answer, control_answer.
         manifest: image_id and the attributes.
         tokenizer: The text encoder's.
+        limit: Tokens a prompt may have, its two marks included.
         attributes: What the prompts were told to name.
 
     Returns:
-        The drafts with token_count, truncated and `FLAGS`; and the audit, overall and by tone group.
+        The drafts with token_count, truncated and `FLAGS`; and the audit: of the prompts, overall and by tone group;
+        of the answers as they came (`answers`), null where the template wrote all; what was repaired and why
+        (`repairs`); whether the captioner looks at the image (`controls`).
     """
-    truth = manifest.set_index("image_id").loc[drafts["image_id"], list(ATTRIBUTES)].reset_index(drop=True)
-    rows = _check_rows(drafts["prompt"].tolist(), truth)
-    limit = token_limit(tokenizer)
-    counts = _once(drafts["prompt"].tolist(), lambda unique: count_tokens(tokenizer, unique))
-    omitted = (rows[[f"recalled_{a}" for a in attributes]] == False).any(axis=1)  # noqa: E712 (null is not False)
-    contradicted = (rows[[f"contradicted_{a}" for a in ATTRIBUTES]] == True).any(axis=1)  # noqa: E712
-    prompts = drafts.reset_index(drop=True).assign(
+    truth = manifest.set_index("image_id").loc[drafts["image_id"], [*ATTRIBUTES, "modality"]].reset_index(drop=True)
+    drafts = drafts.reset_index(drop=True)
+    texts = drafts["prompt"].tolist()
+    counts = _once(texts, lambda unique: count_tokens(tokenizer, unique))
+    checked = _check(texts, truth, attributes)
+    prompts = drafts.assign(
         token_count=pd.array(counts, dtype="Int64"),
         truncated=[count > limit for count in counts],
-        omits_attribute=omitted.to_numpy(dtype=bool),
-        contradicts_metadata=contradicted.to_numpy(dtype=bool),
-        is_refusal=_once(drafts["prompt"].tolist(), lambda unique: [is_refusal(p) for p in unique]),
-        is_repetitive=_once(drafts["prompt"].tolist(), lambda unique: [is_repetitive(p) for p in unique]),
+        **{flag: checked[flag].to_numpy(dtype=bool) for flag in FLAGS},
     )
-    table = prompts.join(rows).assign(tone_group=truth["tone_group"])
-    report = _summarise(table, attributes)
-    report["token_count"]["limit"] = limit
-    report["by_tone_group"] = {
-        tone: _summarise(table[table["tone_group"] == tone], attributes)
-        for tone in (*TONE_GROUPS, UNKNOWN_TONE)
-        if (table["tone_group"] == tone).any()
+    table = prompts.drop(columns=list(FLAGS)).join(checked)
+    answers = None
+    if not drafts["answer"].equals(drafts["prompt"]):
+        answers = drafts.drop(columns="prompt").join(_check(drafts["answer"].tolist(), truth, attributes))
+    report = {
+        **_report(table, truth, attributes),
+        **_of_tokens(table),
+        "cut_attributes": _count_cut(table, truth, tokenizer, limit, attributes),
+        "repairs": _count_repairs(drafts),
+        "answers": None if answers is None else _report(answers, truth, attributes),
+        "controls": score_controls(controls),
+        "by_tone_group": {},
     }
+    report["token_count"]["limit"] = limit
+    for tone in (*TONE_GROUPS, UNKNOWN_TONE):
+        of_group = truth["tone_group"] == tone
+        if of_group.any():
+            group = {**_report(table[of_group], truth[of_group], attributes), **_of_tokens(table[of_group])}
+            group["repairs"] = _count_repairs(drafts[of_group])
+            group["answers"] = None if answers is None else _report(answers[of_group], truth[of_group], attributes)
+            report["by_tone_group"][tone] = group
     return prompts, report
 
 
-def _check_rows(prompts: list[str], truth: pd.DataFrame) -> pd.DataFrame:
-    """Return recalled_<attribute> and contradicted_<attribute>, null where the attribute is unknown."""
-    asserted = {prompt: mentions(prompt) for prompt in set(prompts)}
-    columns: dict[str, Any] = {}
+def _check(texts: Sequence[str], truth: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
+    """Return text, recalled_<attribute>, contradicted_<attribute> (null where it is unknown) and `FLAGS`."""
+    rows = list(zip(texts, records(truth), strict=True))
+    columns: dict[str, Any] = {"text": list(texts)}
     for attribute in ATTRIBUTES:
-        pairs = [(asserted[p], t if known(t) else None) for p, t in zip(prompts, truth[attribute], strict=True)]
-        for name, check in (("recalled", is_recalled), ("contradicted", is_contradicted)):
-            values = [None if t is None else check(attribute, said, t) for said, t in pairs]
-            columns[f"{name}_{attribute}"] = pd.array(values, dtype="boolean")
-    return pd.DataFrame(columns)
+        for name, check in (("recalled", recalls), ("contradicted", contradicts)):
+            columns[f"{name}_{attribute}"] = pd.array([check(t, r, attribute) for t, r in rows], dtype="boolean")
+    table = pd.DataFrame(columns)
+    omitted = ~table[[f"recalled_{a}" for a in attributes]].fillna(True)
+    return table.assign(
+        omits_attribute=omitted.any(axis=1),
+        contradicts_metadata=table[[f"contradicted_{a}" for a in ATTRIBUTES]].fillna(False).any(axis=1),
+        is_refusal=_once(texts, lambda unique: [is_refusal(text) for text in unique]),
+        is_repetitive=_once(texts, lambda unique: [is_repetitive(text) for text in unique]),
+    )
 
 
-def _once(prompts: list[str], judge: Any) -> list[Any]:
-    """Judge each unique prompt once and return one verdict a row."""
-    unique = list(dict.fromkeys(prompts))
+def _once(texts: Sequence[str], judge: Callable[[list[str]], Sequence[Any]]) -> list[Any]:
+    """Judge each unique text once and return one verdict a row."""
+    unique = list(dict.fromkeys(texts))
     verdicts: Mapping[str, Any] = dict(zip(unique, judge(unique), strict=True))
-    return [verdicts[prompt] for prompt in prompts]
+    return [verdicts[text] for text in texts]
 
 
-def _summarise(table: pd.DataFrame, attributes: Sequence[Attribute]) -> dict[str, Any]:
+def _report(table: pd.DataFrame, truth: pd.DataFrame, attributes: Sequence[Attribute]) -> dict[str, Any]:
+    texts = table["text"].tolist()
     return {
         "n": len(table),
-        "unique_prompts": int(table["prompt"].nunique()),
+        "unique_prompts": len(set(texts)),
         "attribute_recall": {a: _share(table[f"recalled_{a}"]) for a in attributes},
         "contradictions": {a: _share(table[f"contradicted_{a}"]) for a in ATTRIBUTES},
         "n_known": {a: int(table[f"contradicted_{a}"].notna().sum()) for a in ATTRIBUTES},
-        "truncated_share": float(table["truncated"].mean()),
-        "token_count": {"mean": float(table["token_count"].mean()), "max": int(table["token_count"].max())},
+        "names_all_share": float((~table["omits_attribute"]).mean()),
+        "contradicting_share": float(table["contradicts_metadata"].mean()),
+        "empty": sum(not text.strip() for text in texts),
         "refusals": int(table["is_refusal"].sum()),
         "repetitive": int(table["is_repetitive"].sum()),
+        "diversity": score_diversity(texts, list(records(truth))),
+    }
+
+
+def _of_tokens(table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "truncated_share": float(table["truncated"].mean()),
+        "token_count": {"mean": float(table["token_count"].mean()), "max": int(table["token_count"].max())},
         "prompt_source": {str(k): int(v) for k, v in table["prompt_source"].value_counts().items()},
+    }
+
+
+def _count_cut(
+    table: pd.DataFrame, truth: pd.DataFrame, tokenizer: "CLIPTokenizer", limit: int, attributes: Sequence[Attribute]
+) -> dict[str, int]:
+    """Count the prompts that name an attribute only behind the cut."""
+    cut = table.index[table["truncated"]]
+    whole = table.loc[cut, "prompt"].astype(str).tolist()
+    rows = [(text, cut_text(tokenizer, text, limit), r) for text, r in zip(whole, records(truth.loc[cut]), strict=True)]
+    return {
+        a: sum(recalls(text, record, a) is True and recalls(kept, record, a) is False for text, kept, record in rows)
+        for a in attributes
+    }
+
+
+def _count_repairs(drafts: pd.DataFrame) -> dict[str, Any]:
+    reasons = Counter(reason for text in drafts["repair_reason"] for reason in split_reasons(text))
+    by_way = drafts["repair"].value_counts()
+    return {
+        "retry": int(by_way.get("retry", 0)),
+        "template": int(by_way.get("template", 0)),
+        "reasons": dict(reasons.most_common()),
     }
 
 

@@ -1,29 +1,20 @@
-"""Who writes the prompts, p = VLM(I, x) (equation 1): one signature, several backends; as a job, resumable.
+"""Who writes the prompts, p = VLM(I, x) (equation 1): one signature, several backends.
 
-A captioner takes a part of the requests and returns one prompt each. The job hands out parts, appends every
-answer to `captions.<rank>.jsonl` as it comes, and asks for nothing twice: a killed run loses one batch at most.
+A captioner takes requests and gives them back with their answers, in any order and as they come, so that a
+server is kept busy and a model gets full batches.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
-from dermdit_kedro.atomic import atomic_file
 from dermdit_kedro.dermoscopy.images import read_rgb
-from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import ImageFolder
-from dermdit_kedro.jobs import Job
-from dermdit_kedro.launching import run_child, world
-from dermdit_kedro.progress import Progress
-from dermdit_kedro.prompts.instructions import describe, records
-from dermdit_kedro.prompts.parameters import CaptionerConfig, PromptSetConfig
-
-DRAFT_COLUMNS = ("image_id", "prompt", "prompt_source", "instruction_sha256")
-"""Columns of the drafts, in order."""
+from dermdit_kedro.prompts.instructions import describe
+from dermdit_kedro.prompts.parameters import PromptSetConfig
 
 
 @dataclass(frozen=True)
@@ -31,14 +22,42 @@ class Request:
     """One prompt asked for.
 
     Attributes:
-        record: The image's row: attributes, image_id, modality, file.
+        key: What the answer is kept under.
+        record: The image's row: attributes and modality.
         instruction: What a model is told (the paper's I).
         image: Path of the prepared image; None for a captioner that does not look.
+        noise_seed: Seed of the noise that is shown in place of the image; None for the image itself.
     """
 
+    key: str
     record: Mapping[str, Any]
     instruction: str
     image: Path | None
+    noise_seed: int | None = None
+
+    def pixels(self) -> "NDArray[np.uint8] | None":
+        """Return what is shown, RGB uint8 (h, w, 3), or None where there is nothing to look at."""
+        if self.image is None:
+            return None
+        pixels: NDArray[np.uint8] = read_rgb(self.image)
+        if self.noise_seed is None:
+            return pixels
+        return np.random.default_rng(self.noise_seed).integers(0, 256, pixels.shape, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one request.
+
+    Attributes:
+        text: The prompt as it was written, its spaces made single; empty where there is none.
+        is_cut: Whether it ended at the longest length it may have.
+        error: Why there is no answer; empty where there is one.
+    """
+
+    text: str
+    is_cut: bool = False
+    error: str = ""
 
 
 class Captioner(Protocol):
@@ -48,8 +67,8 @@ class Captioner(Protocol):
     def source(self) -> str:
         """What `prompt_source` says: `template`, or the model's name and revision."""
 
-    def __call__(self, requests: Sequence[Request]) -> list[str]:
-        """Write one prompt a request, in order; an unusable answer is returned as it is, for the audit to find."""
+    def __call__(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        """Answer every request, in any order; a request that fails for good has an answer that says so."""
 
 
 class TemplateCaptioner:
@@ -67,95 +86,20 @@ class TemplateCaptioner:
         """`template`."""
         return "template"
 
-    def __call__(self, requests: Sequence[Request]) -> list[str]:
-        """Write one prompt a request."""
-        return [", ".join([describe(r.record, self.prompt_set.attributes), *self._words(r)]) for r in requests]
+    def __call__(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
+        """Answer every request, in order."""
+        for request in requests:
+            words = [describe(request.record, self.prompt_set.attributes), *self._descriptors(request)]
+            yield request, Answer(", ".join(words))
 
-    def _words(self, request: Request) -> list[str]:
-        if not self.prompt_set.captioner.describe_image or request.image is None:
+    def _descriptors(self, request: Request) -> list[str]:
+        pixels = request.pixels() if self.prompt_set.captioner.describe_image else None
+        if pixels is None:
             return []
         from dermdit_kedro.prompts.descriptors import measure
 
-        descriptors = measure(read_rgb(request.image))
+        descriptors = measure(pixels)
         return descriptors.words() if descriptors else []
-
-
-class TransformersCaptioner:
-    """Any image-text-to-text model that transformers serves (LLaVA, LLaVA-Med, MedGemma, Qwen-VL), greedily decoded.
-
-    Code from a model's repository is never run.
-
-    Args:
-        config: Model, revision, length of the answer.
-        device: Where to run.
-
-    Raises:
-        UserError: If the model or its processor cannot be loaded; before the first image.
-    """
-
-    def __init__(self, config: CaptionerConfig, device: Any) -> None:
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        self.config = config
-        model_id = str(config.model)
-        arguments: dict[str, Any] = {"local_files_only": Path(model_id).is_dir(), "trust_remote_code": False}
-        if config.revision is not None:
-            arguments["revision"] = config.revision
-        is_half = torch.device(device).type == "cuda"
-        try:
-            self.processor = AutoProcessor.from_pretrained(model_id, **arguments)
-            self.model = AutoModelForImageTextToText.from_pretrained(
-                model_id, dtype=torch.bfloat16 if is_half else torch.float32, use_safetensors=True, **arguments
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"captioner.model must be a local folder or a reachable hub id of an image-text-to-text model with "
-                f"its processor, in safetensors. Got {model_id!r}: {error}. Give another model, or backend `template`"
-            ) from error
-        if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
-            raise UserError(f"captioner.model must come with an image processor and a tokenizer. {model_id!r} does not")
-        self.processor.tokenizer.padding_side = "left"
-        if self.processor.tokenizer.pad_token is None:
-            self.processor.tokenizer.pad_token = self.processor.tokenizer.eos_token
-        self.model.to(device).eval()
-
-    @property
-    def source(self) -> str:
-        """Name and revision; of a local folder the name alone, for its path is nobody's business."""
-        model_id = str(self.config.model)
-        name = Path(model_id).name if Path(model_id).is_dir() else model_id
-        return f"{name}@{self.config.revision}" if self.config.revision else name
-
-    def __call__(self, requests: Sequence[Request]) -> list[str]:
-        """Write one prompt a request in one batch."""
-        import torch
-        from PIL import Image
-
-        inputs = self.processor(
-            text=[self._chat(request.instruction) for request in requests],
-            images=[Image.fromarray(read_rgb(request.image)) for request in requests if request.image is not None],
-            padding=True,
-            return_tensors="pt",
-        ).to(self.model.device, dtype=self.model.dtype)
-        with torch.no_grad():
-            tokens = self.model.generate(
-                **inputs,
-                do_sample=False,
-                max_new_tokens=self.config.max_new_tokens,
-                pad_token_id=self.processor.tokenizer.pad_token_id,
-            )
-        answers = self.processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [" ".join(answer.split()) for answer in answers]
-
-    def _chat(self, instruction: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": instruction}]
-        template = {} if self.config.chat_template is None else {"chat_template": self.config.chat_template}
-        return str(
-            self.processor.apply_chat_template(
-                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False, **template
-            )
-        )
 
 
 def load_captioner(prompt_set: PromptSetConfig, device: Any = "cpu") -> Captioner:
@@ -167,77 +111,17 @@ def load_captioner(prompt_set: PromptSetConfig, device: Any = "cpu") -> Captione
 
     Returns:
         The captioner.
+
+    Raises:
+        UserError: If its model cannot be loaded or its server does not answer; before the first image.
     """
-    if prompt_set.captioner.backend == "template":
+    config = prompt_set.captioner
+    if config.backend == "template":
         return TemplateCaptioner(prompt_set)
-    return TransformersCaptioner(prompt_set.captioner, device)
+    if config.backend == "transformers":
+        from dermdit_kedro.prompts.local_model import TransformersCaptioner
 
+        return TransformersCaptioner(config, device)
+    from dermdit_kedro.prompts.server import ServerCaptioner
 
-def main(job: Job) -> None:
-    """Write the prompts of one set.
-
-    Job: config attributes and captioner (the fields of `PromptSetConfig`); inputs requests (image_id, file,
-    modality, attributes, instruction, instruction_sha256) and, for a captioner that looks, images (ImageFolder).
-    Result: `drafts.parquet`, in the order of the requests.
-
-    Args:
-        job: The work folder.
-    """
-    from accelerate import PartialState
-
-    state = PartialState()
-    table = job.table("requests")
-    done = _read_answers(job)
-    todo = table[~table["image_id"].isin(done)]
-    state.wait_for_everyone()  # all have read the answers before anyone adds to them
-    captioner_config = job.config("captioner", CaptionerConfig)
-    prompt_set = PromptSetConfig(attributes=job.spec["config"]["attributes"], captioner=captioner_config)
-    part = todo.iloc[state.process_index :: state.num_processes]
-    if len(part):
-        _answer(job, load_captioner(prompt_set, state.device), part, captioner_config.batch_size)
-    state.wait_for_everyone()
-    if state.is_main_process:
-        answers = _read_answers(job)
-        drafts = table[["image_id", "instruction_sha256"]].assign(
-            prompt=[answers[image_id]["prompt"] for image_id in table["image_id"]],
-            prompt_source=[answers[image_id]["prompt_source"] for image_id in table["image_id"]],
-        )
-        with atomic_file(job.result / "drafts.parquet") as aside:
-            drafts[list(DRAFT_COLUMNS)].astype("str").to_parquet(aside, index=False)
-        job.complete()
-
-
-def _answer(job: Job, captioner: Captioner, part: pd.DataFrame, batch_size: int) -> None:
-    folder = job.input("images", ImageFolder).path if job.has_input("images") else None
-    progress = Progress("write prompts", len(part), "prompts")
-    with (job.folder / f"captions.{world()[0]}.jsonl").open("a") as file:
-        file.write("\n")  # ends a line that a kill cut short
-        for batch in _batches(part, batch_size):
-            requests = [Request(r, r["instruction"], folder / r["file"] if folder else None) for r in batch]
-            for request, prompt in zip(requests, captioner(requests), strict=True):
-                row = {"image_id": request.record["image_id"], "prompt": prompt, "prompt_source": captioner.source}
-                file.write(json.dumps(row) + "\n")
-            file.flush()
-            progress.advance(len(batch))
-
-
-def _batches(table: pd.DataFrame, size: int) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(table), size):
-        yield list(records(table.iloc[start : start + size]))
-
-
-def _read_answers(job: Job) -> dict[str, dict[str, str]]:
-    """Return the finished answers of all processes by image_id; a line cut by a kill is asked for again."""
-    answers: dict[str, dict[str, str]] = {}
-    for file in sorted(job.folder.glob("captions.*.jsonl")):
-        for line in file.read_text().splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            answers[row["image_id"]] = row
-    return answers
-
-
-if __name__ == "__main__":
-    run_child(main)
+    return ServerCaptioner(config)

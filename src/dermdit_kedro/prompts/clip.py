@@ -1,19 +1,15 @@
 """Prompts to text embeddings, E_t = CLIP(p) (equation 2): the last hidden state of every token, with its mask.
 
 CLIP pads with its end-of-text token, so nothing tells padding from text but the attention mask: it is always
-passed on. As a job this module encodes each unique prompt of a set once, the null prompt first.
+passed on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.handles import ModelFolder
-from dermdit_kedro.jobs import Job
-from dermdit_kedro.launching import run_child
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,8 +63,44 @@ def _part(folder: Path, name: str) -> Path:
 
 
 def token_limit(tokenizer: "CLIPTokenizer") -> int:
-    """Return how many tokens a prompt may have, its two marks included (77 for OpenAI's CLIP)."""
+    """Return how many tokens a window may have, its two marks included (77 for OpenAI's CLIP)."""
     return int(tokenizer.model_max_length)
+
+
+def prompt_limit(tokenizer: "CLIPTokenizer", max_windows: int = 1) -> int:
+    """Return how many tokens a prompt may have, two marks included, before its end is cut.
+
+    Args:
+        tokenizer: The text encoder's.
+        max_windows: Windows that a prompt may be read in; each but the first adds the tokens between its own marks.
+
+    Returns:
+        The limit that `count_tokens` is held against.
+    """
+    return (token_limit(tokenizer) - 2) * max_windows + 2
+
+
+def read_max_windows(folder: Path) -> int:
+    """Return how many windows the text encoder of a folder reads a prompt in."""
+    from transformers import CLIPTextConfig
+
+    config = CLIPTextConfig.from_pretrained(_part(folder, "text_encoder"), local_files_only=True)
+    return int(getattr(config, "max_windows", 1))
+
+
+def cut_text(tokenizer: "CLIPTokenizer", prompt: str, limit: int) -> str:
+    """Return what the text encoder reads of a prompt that is too long.
+
+    Args:
+        tokenizer: The text encoder's.
+        prompt: The text.
+        limit: Of `prompt_limit`.
+
+    Returns:
+        Its beginning, as the tokens spell it.
+    """
+    ids = tokenizer(prompt, truncation=False, padding=False, verbose=False)["input_ids"]
+    return str(tokenizer.decode(ids[1 : limit - 1]))
 
 
 def count_tokens(tokenizer: "CLIPTokenizer", prompts: Sequence[str]) -> list[int]:
@@ -110,71 +142,73 @@ def tokenize(
     return tokens["input_ids"], tokens["attention_mask"].bool()
 
 
+def tokenize_windows(tokenizer: "CLIPTokenizer", prompt: str, max_windows: int) -> list[list[int]]:
+    """Split the tokens of a prompt into windows, each with its own marks.
+
+    Args:
+        tokenizer: The text encoder's.
+        prompt: The text.
+        max_windows: The most there may be; what is beyond them is cut.
+
+    Returns:
+        Token ids of each window, at least one.
+    """
+    begin, *words, end = tokenizer(prompt, truncation=False, padding=False, verbose=False)["input_ids"]
+    size = token_limit(tokenizer) - 2
+    starts = range(0, max(len(words), 1), size)[:max_windows]
+    return [[begin, *words[start : start + size], end] for start in starts]
+
+
 def encode_text(
     text_encoder: "CLIPTextModel", tokenizer: "CLIPTokenizer", prompts: Sequence[str], max_length: int | None = None
 ) -> "tuple[Tensor, Tensor]":
     """Encode prompts. Law: a prompt's embedding does not depend on the prompts beside it, nor on `max_length`.
 
+    An encoder whose configuration has `max_windows` above 1 reads a long prompt window by window, each by itself,
+    and the embeddings of the windows stand one after the other.
+
     Args:
         text_encoder: In eval mode; its device is used.
         tokenizer: The text encoder's.
         prompts: n texts; "" is the null prompt.
-        max_length: The length l, at most the tokenizer's; null for the longest prompt among them.
+        max_length: The length l, at most what the encoder takes; null for the longest prompt among them.
 
     Returns:
         Embeddings float32 (n, l, d), zero at padding, and mask bool (n, l), True at real tokens; both on the
         device that the text encoder computes on.
     """
+    max_windows = int(getattr(text_encoder.config, "max_windows", 1))
+    if max_windows == 1:
+        return _encode(text_encoder, *tokenize(tokenizer, prompts, max_length))
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    windows = [tokenize_windows(tokenizer, prompt, max_windows) for prompt in prompts]
+    flat = [torch.tensor(ids) for parts in windows for ids in parts]
+    ids = pad_sequence(flat, batch_first=True, padding_value=int(tokenizer.pad_token_id))
+    lengths = torch.tensor([len(ids) for ids in flat])
+    embeddings, mask = _encode(text_encoder, ids, torch.arange(ids.shape[1]) < lengths[:, None])
+    packed = [part[is_real] for part, is_real in zip(embeddings, mask, strict=True)]
+    counts = [len(parts) for parts in windows]
+    joined = [torch.cat(parts) for parts in _split(packed, counts)]
+    longest = max(len(part) for part in joined)
+    length = longest if max_length is None else max(longest, max_length)
+    result = torch.stack([torch.nn.functional.pad(part, (0, 0, 0, length - len(part))) for part in joined])
+    real = torch.tensor([len(part) for part in joined], device=result.device)
+    return result, torch.arange(length, device=result.device) < real[:, None]
+
+
+def _encode(text_encoder: "CLIPTextModel", input_ids: "Tensor", mask: "Tensor") -> "tuple[Tensor, Tensor]":
     import torch
 
-    input_ids, mask = (part.to(text_encoder.device) for part in tokenize(tokenizer, prompts, max_length))
+    input_ids, mask = input_ids.to(text_encoder.device), mask.to(text_encoder.device)
     with torch.no_grad():
         hidden = text_encoder(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state.float()
     mask = mask.to(hidden.device)  # an offloaded encoder computes elsewhere than it waits
     return hidden * mask.unsqueeze(-1), mask
 
 
-def main(job: Job) -> None:
-    """Encode the prompts of one set.
-
-    Job: speed batch_size; inputs text_encoder (ModelFolder) and prompts (image_id, prompt). Result:
-    a `TextEmbeddings` folder,
-    and in it `prompts.parquet` (row, prompt).
-
-    Args:
-        job: The work folder.
-    """
-    import torch
-    from accelerate import PartialState
-    from safetensors.torch import save_file
-
-    from dermdit_kedro.atomic import atomic_file
-    from dermdit_kedro.progress import Progress
-
-    state = PartialState()
-    if not state.is_main_process:
-        return
-    table = job.table("prompts")
-    unique = list(dict.fromkeys([NULL_PROMPT, *table["prompt"]]))
-    text_encoder, tokenizer = load_text_encoder(job.input("text_encoder", ModelFolder).path)
-    text_encoder.to(state.device)
-    length = min(max(count_tokens(tokenizer, unique)), token_limit(tokenizer))
-    progress, parts = Progress("encode prompts", len(unique), "prompts"), []
-    batch_size = job.config("batch_size", int)
-    for start in range(0, len(unique), batch_size):
-        batch = unique[start : start + batch_size]
-        parts.append([part.cpu() for part in encode_text(text_encoder, tokenizer, batch, length)])
-        progress.advance(len(batch))
-    embeddings, mask = (torch.cat(column) for column in zip(*parts, strict=True))
-    with atomic_file(job.result / "embeddings.safetensors") as aside:
-        save_file({"embeddings": embeddings, "mask": mask.to(torch.uint8)}, aside)
-    rows = table["prompt"].map({prompt: row for row, prompt in enumerate(unique)}).astype("int64")
-    with atomic_file(job.result / "index.parquet") as aside:
-        table[["image_id"]].assign(row=rows).to_parquet(aside, index=False)
-    with atomic_file(job.result / "prompts.parquet") as aside:
-        pd.DataFrame({"row": range(len(unique)), "prompt": unique}).to_parquet(aside, index=False)
-    job.complete()
-
-
-if __name__ == "__main__":
-    run_child(main)
+def _split(parts: "list[Tensor]", counts: Sequence[int]) -> "Iterator[list[Tensor]]":
+    remaining = iter(parts)
+    for count in counts:
+        yield list(islice(remaining, count))

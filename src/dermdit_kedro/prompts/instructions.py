@@ -6,11 +6,13 @@ and never called unknown.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from string import Formatter
 from typing import Any
 
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS, UNKNOWN_TONE
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, Attribute
 
 GRAMMAR_VERSION = 1
@@ -19,7 +21,8 @@ GRAMMAR_VERSION = 1
 VIEWS = {"dermoscopic": "dermoscopic image", "clinical": "clinical image"}
 """How a prompt calls each modality; any other is called dermoscopic."""
 
-_WORD_BUDGET = 45
+FIELDS = ("facts", "view", "words")
+"""What an instruction's text may leave to be filled in; `facts` it must."""
 
 
 def known(value: Any) -> bool:
@@ -87,23 +90,61 @@ def describe(record: Mapping[str, Any], attributes: Sequence[Attribute] = ATTRIB
     return ", ".join([f"{view} of a {label}lesion", *facts(record, attributes)])
 
 
-def instruct(record: Mapping[str, Any], attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
+def check_template(name: str, template: str) -> str:
+    """Refuse an instruction's text that could not be filled in.
+
+    Args:
+        name: What it is called.
+        template: The text; `{facts}` stands for the facts of an image, `{view}` for what kind of image it is,
+            `{words}` for the word budget.
+
+    Returns:
+        The text without the space around it.
+
+    Raises:
+        UserError: If `{facts}` is missing, or another field is there.
+    """
+    try:
+        fields = {field for _, field, _, _ in Formatter().parse(template) if field is not None}
+    except ValueError as error:
+        raise UserError(f"instruction {name!r} must have its braces in pairs: {error}") from error
+    if "facts" not in fields or fields - set(FIELDS):
+        raise UserError(
+            f"instruction {name!r} must hold {{facts}}, and besides it only {{view}} and {{words}}. "
+            f"Got {', '.join(sorted(fields)) or 'no field'}"
+        )
+    return template.strip()
+
+
+def instruct(record: Mapping[str, Any], attributes: Sequence[Attribute], template: str, max_words: int) -> str:
     """Write the instruction a vision-language model is given with the image (the paper's I, section 2.1).
 
     Args:
         record: Columns of the manifest; missing keys count as unknown.
         attributes: Which attributes the prompt must name.
+        template: A text that `check_template` let pass.
+        max_words: Words the answer may have.
 
     Returns:
-        One paragraph: the facts, what to look at, and the form of the answer.
+        The text with its fields filled in.
     """
     view = VIEWS.get(str(record.get("modality")), VIEWS["dermoscopic"])
-    return (
-        f"You describe skin lesions. Begin with these facts, word for word: {describe(record, attributes)}. "
-        f"Then describe only what this {view} shows of symmetry, border, colours and structures. "
-        f"One paragraph of at most {_WORD_BUDGET} words, facts first. Name no other diagnosis, skin tone, sex, age or "
-        "body site, say nothing of what is absent, and give no advice."
-    )
+    return template.format(facts=describe(record, attributes), view=view, words=max_words)
+
+
+def instruct_again(instruction: str, faults: Sequence[str], num_answers: int) -> str:
+    """Write the instruction for an answer that had faults: another text, for a model answers the same to the same.
+
+    Args:
+        instruction: What it was told.
+        faults: What was wrong with its last answer, as `faults.find_faults` says it.
+        num_answers: How many answers it has given.
+
+    Returns:
+        The instruction with the faults named.
+    """
+    which = "Your last answer was" if num_answers == 1 else f"Your last {num_answers} answers were"
+    return f"{instruction} {which} of no use, for it {', '.join(faults)}. Answer again, facts first."
 
 
 def instruction_sha256(instruction: str) -> str:
@@ -118,17 +159,21 @@ def instruction_sha256(instruction: str) -> str:
     return hashlib.sha256(f"{GRAMMAR_VERSION}\n{instruction}".encode()).hexdigest()
 
 
-def write_instructions(manifest: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
+def write_instructions(
+    manifest: pd.DataFrame, attributes: Sequence[Attribute], template: str, max_words: int
+) -> pd.DataFrame:
     """Write the instruction of every image.
 
     Args:
         manifest: Rows with image_id and the attributes.
         attributes: Which attributes to name.
+        template: A text that `check_template` let pass.
+        max_words: Words the answer may have.
 
     Returns:
         image_id, instruction, instruction_sha256; one row an image, in the order of the manifest.
     """
-    texts = [instruct(record, attributes) for record in records(manifest)]
+    texts = [instruct(record, attributes, template, max_words) for record in records(manifest)]
     table = pd.DataFrame({"image_id": manifest["image_id"].to_numpy(), "instruction": texts}).astype("str")
     return table.assign(instruction_sha256=[instruction_sha256(text) for text in texts]).astype("str")
 

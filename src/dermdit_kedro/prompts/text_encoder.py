@@ -229,6 +229,7 @@ def main(job: Job) -> None:
 
     config = job.config("text_encoder", TextEncoderConfig)
     text_encoder, tokenizer = _train(job, config) if config.pretrained is None else adopt(config)
+    text_encoder.config.max_windows = config.max_windows  # the exported pipeline reads prompts the same way
     if PartialState().is_main_process:
         with atomic_folder(job.result / "text_encoder") as aside:
             text_encoder.save_pretrained(aside)

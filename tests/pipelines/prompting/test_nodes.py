@@ -19,6 +19,7 @@ from dermdit_kedro.pipelines.prompting.nodes import (
 from dermdit_kedro.prompts.parameters import CaptionerConfig, PromptSetConfig, TextEncoderConfig, TextEncoderTraining
 
 PROMPT_SET = PromptSetConfig()
+TEMPLATES = {"default": lambda: "Begin with {facts}. Describe this {view}."}
 LAUNCH = LaunchConfig(device="cpu")
 TINY = TextEncoderConfig(hidden_size=32, num_heads=2, vision_image_size=16, vision_patch_size=8, vision_hidden_size=32)
 TRAINING = TextEncoderTraining(max_train_steps=4, batch_size=8, learning_rate=1e-3, log_steps=2, checkpointing_steps=2)
@@ -44,12 +45,12 @@ def data(tmp_path_factory) -> tuple[pd.DataFrame, ImageFolder]:
 def run(data, tmp_path_factory):
     manifest, images = data
     work_dir = tmp_path_factory.mktemp("work")
-    instructions = write_instructions(manifest, PROMPT_SET)
-    drafts = generate_prompts(manifest, images, instructions, PROMPT_SET, LAUNCH, work_dir)
+    instructions = write_instructions(manifest, TEMPLATES, PROMPT_SET)
+    drafts, controls = generate_prompts(manifest, images, instructions, PROMPT_SET, 0, LAUNCH, work_dir)
     text_encoder = train_text_encoder(drafts, images, manifest, TINY, TRAINING, 0, LAUNCH, work_dir)
-    prompts, report = audit_prompts(drafts, manifest, text_encoder, PROMPT_SET)
+    prompts, report, figure = audit_prompts(drafts, controls, manifest, text_encoder, PROMPT_SET)
     embeddings = encode_prompts(prompts, text_encoder, LaunchConfig(), work_dir)
-    return {"drafts": drafts, "text_encoder": text_encoder, "prompts": prompts, "report": report,
+    return {"drafts": drafts, "text_encoder": text_encoder, "prompts": prompts, "report": report, "figure": figure, "controls": controls,
             "embeddings": embeddings, "work_dir": work_dir, "instructions": instructions}  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def test_every_image_has_a_row_of_embeddings(run, data):
 def test_a_second_run_finds_every_job_done(run, data, monkeypatch):
     manifest, images = data
     monkeypatch.setattr("dermdit_kedro.launching._run_here", pytest.fail)
-    again = generate_prompts(manifest, images, run["instructions"], PROMPT_SET, LAUNCH, run["work_dir"])
+    again, _ = generate_prompts(manifest, images, run["instructions"], PROMPT_SET, 0, LAUNCH, run["work_dir"])
     pd.testing.assert_frame_equal(again, run["drafts"])
     text_encoder = train_text_encoder(again, images, manifest, TINY, TRAINING, 0, LAUNCH, run["work_dir"])
     assert text_encoder == run["text_encoder"]
@@ -92,20 +93,21 @@ def test_the_text_encoder_never_sees_a_row_outside_the_training_split(run, data)
 def test_two_attributes_name_no_third(data, tmp_path):
     manifest, images = data
     prompt_set = PromptSetConfig(attributes=("is_malignant", "tone_group"))
-    instructions = write_instructions(manifest, prompt_set)
-    drafts = generate_prompts(manifest, images, instructions, prompt_set, LAUNCH, tmp_path)
+    instructions = write_instructions(manifest, TEMPLATES, prompt_set)
+    drafts, _ = generate_prompts(manifest, images, instructions, prompt_set, 0, LAUNCH, tmp_path)
     assert not drafts["prompt"].str.contains(", age|male|, trunk").any()
     assert drafts["prompt"].str.contains("skin tone").sum() == 15
 
 
 def test_the_template_reads_images_only_to_describe_them(data, tmp_path):
     manifest, images = data
-    instructions = write_instructions(manifest, PROMPT_SET)
+    instructions = write_instructions(manifest, TEMPLATES, PROMPT_SET)
     nowhere = ImageFolder(tmp_path / "nowhere", "none")
-    generate_prompts(manifest, nowhere, instructions, PROMPT_SET, LAUNCH, tmp_path)
+    generate_prompts(manifest, nowhere, instructions, PROMPT_SET, 0, LAUNCH, tmp_path)
     describing = PromptSetConfig(captioner=CaptionerConfig(describe_image=True))
-    drafts = generate_prompts(manifest, images, instructions, describing, LAUNCH, tmp_path)
+    drafts, controls = generate_prompts(manifest, images, instructions, describing, 0, LAUNCH, tmp_path)
     assert drafts["prompt"].str.contains("border").mean() > 0.5
+    assert len(controls) == 3 * len(manifest)
 
 
 def test_an_image_that_was_not_prepared_is_named(data, tmp_path):
@@ -113,7 +115,17 @@ def test_an_image_that_was_not_prepared_is_named(data, tmp_path):
     more = pd.concat([manifest, manifest.head(1).assign(image_id="missing")])
     describing = PromptSetConfig(captioner=CaptionerConfig(describe_image=True))
     with pytest.raises(UserError, match="'missing'"):
-        generate_prompts(more, images, write_instructions(more, describing), describing, LAUNCH, tmp_path)
+        generate_prompts(more, images, write_instructions(more, TEMPLATES, describing), describing, 0, LAUNCH, tmp_path)
+
+
+def test_an_instruction_that_is_not_there_is_named(data):
+    with pytest.raises(UserError, match=r"default.*'refined'"):
+        write_instructions(data[0], TEMPLATES, PromptSetConfig(instruction="refined"))
+
+
+def test_the_figure_says_what_the_audit_found(run):
+    assert "100.0% name every attribute" in run["figure"].layout.meta["caption"]
+    assert len(run["controls"]) == 0
 
 
 def test_other_weights_in_the_same_folder_are_another_job(run, tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dermdit_kedro.pipelines.prompting import create_pipeline
+from dermdit_kedro.pipelines.prompting import create_pipeline, create_refinement_pipeline
 from dermdit_kedro.prompts.parameters import PromptSetConfig, TextEncoderConfig, TextEncoderTraining
 
 # a data set named `<prompt set>.<data set>` is meant as a namespace; a namespace here names an owner, not a block
@@ -17,9 +17,19 @@ CONF = Path(__file__).parents[3] / "conf" / "base" / "prompting"
 
 def test_the_graph_takes_what_data_engineering_makes_and_gives_the_contract():
     pipeline = create_pipeline(("five_attributes", "two_attributes"))
-    assert {name for name in pipeline.inputs() if not name.startswith("params:")} == {"manifest", "images", "work_dir"}
+    assert {name for name in pipeline.inputs() if not name.startswith("params:")} == {
+        "manifest", "images", "work_dir", "instruction_templates",
+    }  # fmt: skip
     for prompt_set in ("five_attributes", "two_attributes"):
-        for name in ("instructions", "drafts", "prompts", "prompt_audit", "text_embeddings"):
+        for name in (
+            "instructions",
+            "drafts",
+            "controls",
+            "prompts",
+            "prompt_audit",
+            "prompt_audit_figure",
+            "text_embeddings",
+        ):
             assert f"{prompt_set}.{name}" in pipeline.all_outputs()
     assert "text_encoder" in pipeline.all_outputs()
     assert len(pipeline.nodes) == 9
@@ -40,7 +50,8 @@ def test_the_prompt_set_the_text_encoder_learns_from_cannot_be_left_out():
 def test_every_output_is_in_the_catalog():
     entries = yaml.safe_load((CONF / "catalog.yml").read_text())
     patterns = {name.rsplit(".", 1)[-1] for name in entries}
-    assert {name.rsplit(".", 1)[-1] for name in create_pipeline().all_outputs()} == patterns
+    made = create_pipeline().all_outputs() | create_refinement_pipeline().all_outputs()
+    assert {name.rsplit(".", 1)[-1] for name in made} | {"instruction_templates"} == patterns
 
 
 def test_the_committed_parameters_are_valid():

@@ -1,5 +1,5 @@
 """Manifest to prompts, an audit of them, and text embeddings."""
 
-from dermdit_kedro.pipelines.prompting.pipeline import create_pipeline
+from dermdit_kedro.pipelines.prompting.pipeline import create_pipeline, create_refinement_pipeline
 
-__all__ = ["create_pipeline"]
+__all__ = ["create_pipeline", "create_refinement_pipeline"]

@@ -1,5 +1,6 @@
 """Nodes of prompting: instructions and audit here, captions, training and encoding as jobs."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,53 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder, TextEmbeddings, fingerprint_weights
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
-from dermdit_kedro.prompts.parameters import ATTRIBUTES, PromptSetConfig, TextEncoderConfig, TextEncoderTraining
+from dermdit_kedro.prompts.instructions import check_template
+from dermdit_kedro.prompts.parameters import (
+    ATTRIBUTES,
+    PromptSetConfig,
+    RefinementConfig,
+    TextEncoderConfig,
+    TextEncoderTraining,
+)
 
 ENCODING_BATCH = 64
 """Prompts encoded at once; speed alone."""
 
 
-def write_instructions(manifest: pd.DataFrame, prompt_set: PromptSetConfig) -> pd.DataFrame:
+def refine_instruction(
+    instruction_templates: Mapping[str, Callable[[], str]], instruction_refinement: RefinementConfig
+) -> dict[str, str]:
+    """Have a language model rewrite an instruction once, as the paper did (section 2.1).
+
+    Args:
+        instruction_templates: The texts in `conf/instructions` by name.
+        instruction_refinement: Who rewrites which.
+
+    Returns:
+        The new text by the first 12 digits of its sha256, to be named as `instruction` of a prompt set.
+    """
+    from dermdit_kedro.prompts.refinement import refine
+
+    return refine(_template(instruction_templates, instruction_refinement.instruction), instruction_refinement)
+
+
+def write_instructions(
+    manifest: pd.DataFrame, instruction_templates: Mapping[str, Callable[[], str]], prompt_set: PromptSetConfig
+) -> pd.DataFrame:
     """Write the instruction that each image's captioner is given.
 
     Args:
         manifest: The manifest.
-        prompt_set: Which attributes to name.
+        instruction_templates: The texts in `conf/instructions` by name.
+        prompt_set: Which text, and which attributes to name.
 
     Returns:
         image_id, instruction, instruction_sha256.
     """
     from dermdit_kedro.prompts import instructions
 
-    return instructions.write_instructions(manifest, prompt_set.attributes)
+    template = _template(instruction_templates, prompt_set.instruction)
+    return instructions.write_instructions(manifest, prompt_set.attributes, template, prompt_set.max_words)
 
 
 def generate_prompts(
@@ -35,40 +64,42 @@ def generate_prompts(
     images: ImageFolder,
     instructions: pd.DataFrame,
     prompt_set: PromptSetConfig,
+    seed: int,
     launch_config: LaunchConfig,
     work_dir: Path,
-) -> pd.DataFrame:
-    """Write a prompt for every image.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write a prompt for every image, repaired where the answer is of no use, and ask the controls.
 
     Args:
         manifest: The manifest.
         images: The prepared images.
         instructions: What the captioner is told of each image.
         prompt_set: Who writes, and of which attributes.
+        seed: Seed of the run; draws the sample of the controls.
         launch_config: Where it runs.
         work_dir: The folder of all work folders.
 
     Returns:
-        image_id, prompt, prompt_source, instruction_sha256; in the order of the manifest.
+        The drafts, `captioning.DRAFT_COLUMNS` in the order of the manifest; and `captioning.CONTROL_COLUMNS`.
     """
+    from dermdit_kedro.prompts.controls import add_controls
+
     captioner = prompt_set.captioner
-    looks = captioner.backend != "template" or captioner.describe_image
     requests = manifest[["image_id", "modality", *ATTRIBUTES]].merge(instructions, on="image_id", validate="1:1")
-    if looks:
-        requests = _with_files(requests, images)
+    if captioner.looks:
+        requests = add_controls(_with_files(requests, images), prompt_set.control.num_images, seed)
+    else:
+        requests = requests.assign(control="")
     job = create_job(
         work_dir,
         "generate_prompts",
-        "dermdit_kedro.prompts.captioners",
-        config={
-            "attributes": list(prompt_set.attributes),
-            "captioner": captioner,
-            "weights": fingerprint_weights(captioner.model),
-        },
-        inputs={"requests": requests, **({"images": images} if looks else {})},
+        "dermdit_kedro.prompts.captioning",
+        config={"prompt_set": prompt_set, "weights": fingerprint_weights(captioner.model)},
+        inputs={"requests": requests, **({"images": images} if captioner.looks else {})},
     )
-    launch(job, launch_config if captioner.backend != "template" else launch_config.alone())
-    return pd.read_parquet(job.handle(Folder).path / "drafts.parquet")
+    launch(job, launch_config if captioner.backend == "transformers" else launch_config.alone())
+    result = job.handle(Folder).path
+    return pd.read_parquet(result / "drafts.parquet"), pd.read_parquet(result / "controls.parquet")
 
 
 def train_text_encoder(
@@ -109,6 +140,7 @@ def train_text_encoder(
         if train.empty:
             raise UserError(f"the split 'train' must hold at least one image; the manifest has {len(manifest)} rows")
         pairs = _with_files(train.merge(drafts[["image_id", "prompt"]], on="image_id", validate="1:1"), images)
+        pairs = pairs.drop(columns="sha256")
         config |= {"training": text_encoder_training, "seed": seed}
         inputs = {"images": images, "pairs": pairs}
     job = create_job(work_dir, "train_text_encoder", "dermdit_kedro.prompts.text_encoder", config=config, inputs=inputs)
@@ -117,23 +149,32 @@ def train_text_encoder(
 
 
 def audit_prompts(
-    drafts: pd.DataFrame, manifest: pd.DataFrame, text_encoder_folder: ModelFolder, prompt_set: PromptSetConfig
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    drafts: pd.DataFrame,
+    controls: pd.DataFrame,
+    manifest: pd.DataFrame,
+    text_encoder_folder: ModelFolder,
+    prompt_set: PromptSetConfig,
+) -> tuple[pd.DataFrame, dict[str, Any], Any]:
     """Check every prompt against the manifest and the text encoder's token limit.
 
     Args:
         drafts: The prompts.
+        controls: What the captioner said of other pictures.
         manifest: The manifest.
         text_encoder_folder: The text encoder, for its tokenizer.
         prompt_set: Which attributes the prompts were told to name.
 
     Returns:
-        The prompts with token_count, truncated and audit flags; and the audit.
+        The prompts with token_count, truncated and audit flags; the audit; and its figure.
     """
     from dermdit_kedro.prompts import audit
-    from dermdit_kedro.prompts.clip import load_tokenizer
+    from dermdit_kedro.prompts.clip import load_tokenizer, prompt_limit, read_max_windows
+    from dermdit_kedro.report.prompt_figure import prompt_audit_figure
 
-    return audit.audit_prompts(drafts, manifest, load_tokenizer(text_encoder_folder.path), prompt_set.attributes)
+    tokenizer = load_tokenizer(text_encoder_folder.path)
+    limit = prompt_limit(tokenizer, read_max_windows(text_encoder_folder.path))
+    prompts, report = audit.audit_prompts(drafts, controls, manifest, tokenizer, limit, prompt_set.attributes)
+    return prompts, report, prompt_audit_figure(report)
 
 
 def encode_prompts(
@@ -153,7 +194,7 @@ def encode_prompts(
     job = create_job(
         work_dir,
         "encode_prompts",
-        "dermdit_kedro.prompts.clip",
+        "dermdit_kedro.prompts.encoding",
         config={},
         inputs={"text_encoder": text_encoder_folder, "prompts": prompts[["image_id", "prompt"]]},
         speed={"batch_size": ENCODING_BATCH},
@@ -163,8 +204,8 @@ def encode_prompts(
 
 
 def _with_files(rows: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:
-    """Add `file`, relative to the image folder; every row must have one."""
-    joined = rows.merge(images.index()[["image_id", "file"]], on="image_id", how="left", validate="1:1")
+    """Add `file`, relative to the image folder, and `sha256`; every row must have one."""
+    joined = rows.merge(images.index()[["image_id", "file", "sha256"]], on="image_id", how="left", validate="1:1")
     missing = joined.loc[joined["file"].isna(), "image_id"]
     if len(missing):
         raise UserError(
@@ -172,3 +213,11 @@ def _with_files(rows: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:
             f"{missing.iloc[0]!r}. Run `kedro run --pipeline data_engineering` again"
         )
     return joined
+
+
+def _template(templates: Mapping[str, Callable[[], str]], name: str) -> str:
+    """Return an instruction's text, or say which there are."""
+    if name not in templates:
+        known = ", ".join(sorted(templates))
+        raise UserError(f"prompt_set.instruction must name a file in conf/instructions ({known}). Got {name!r}")
+    return check_template(name, templates[name]())

@@ -8,6 +8,7 @@ from dermdit_kedro.pipelines.prompting.nodes import (
     audit_prompts,
     encode_prompts,
     generate_prompts,
+    refine_instruction,
     train_text_encoder,
     write_instructions,
 )
@@ -50,40 +51,56 @@ def create_pipeline(prompt_sets: Sequence[str] = (TEACHER,)) -> Pipeline:
     return sum((_prompt_set(name) for name in prompt_sets), Pipeline(shared))
 
 
+def create_refinement_pipeline() -> Pipeline:
+    """Wire the step that has an instruction rewritten; no other pipeline runs it.
+
+    Returns:
+        One node, whose result becomes one more of the files it reads from.
+    """
+    inputs = {
+        "instruction_templates": "instruction_templates",
+        "instruction_refinement": "params:instruction_refinement",
+    }
+    return Pipeline([Node(refine_instruction, inputs, "refined_instructions", name="refine_instruction")])
+
+
 def _prompt_set(name: str) -> Pipeline:
-    config, encoder = f"params:{name}.prompt_set", {"text_encoder_folder": "text_encoder"}
-    writing = {"images": "images", "instructions": f"{name}.instructions", "launch_config": "params:launch"}
+    config = {"prompt_set": f"params:{name}.prompt_set"}
+    encoder = {"text_encoder_folder": "text_encoder"}
+    launched = {"launch_config": "params:launch", "work_dir": "work_dir"}
+    writing = {
+        "manifest": "manifest",
+        "images": "images",
+        "instructions": f"{name}.instructions",
+        "seed": "params:seed",
+    }
+    judged = {"drafts": f"{name}.drafts", "controls": f"{name}.controls", "manifest": "manifest"}
     return Pipeline(
         [
             Node(
                 write_instructions,
-                {"manifest": "manifest", "prompt_set": config},
+                {"manifest": "manifest", "instruction_templates": "instruction_templates", **config},
                 f"{name}.instructions",
                 name="write_instructions",
                 namespace=name,
             ),
             Node(
                 generate_prompts,
-                {"manifest": "manifest", "prompt_set": config, "work_dir": "work_dir", **writing},
-                f"{name}.drafts",
+                {**writing, **config, **launched},
+                [f"{name}.drafts", f"{name}.controls"],
                 name="generate_prompts",
                 namespace=name,
             ),
             Node(
                 audit_prompts,
-                {"drafts": f"{name}.drafts", "manifest": "manifest", "prompt_set": config, **encoder},
-                [f"{name}.prompts", f"{name}.prompt_audit"],
+                {**judged, **config, **encoder},
+                [f"{name}.prompts", f"{name}.prompt_audit", f"{name}.prompt_audit_figure"],
                 name="audit_prompts",
                 namespace=name,
             ),
             Node(
                 encode_prompts,
-                {
-                    "prompts": f"{name}.prompts",
-                    "launch_config": "params:launch",
-                    "work_dir": "work_dir",
-                    **encoder,
-                },
+                {"prompts": f"{name}.prompts", **launched, **encoder},
                 f"{name}.text_embeddings",
                 name="encode_prompts",
                 namespace=name,
