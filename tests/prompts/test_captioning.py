@@ -138,8 +138,8 @@ def test_a_killed_run_loses_one_batch_at_most(tmp_path, phantoms, llava, kills):
     launch(whole, LaunchConfig(device="cpu"))
     job = caption_job(tmp_path / "killed", phantoms, tiny(llava, 2), rows=64)
     draw = random.Random(0)
-    command = [sys.executable, "-c", "from dermdit_kedro.prompts.captioning import main\n"
-               f"from dermdit_kedro.jobs import Job\nfrom pathlib import Path\nmain(Job(Path({str(job.folder)!r})))"]  # fmt: skip
+    code = "import sys, pathlib, dermdit_kedro.jobs as jobs, dermdit_kedro.prompts.captioning as captioning\n"
+    command = [sys.executable, "-c", code + "captioning.main(jobs.Job(pathlib.Path(sys.argv[1])))", str(job.folder)]
     for kill in range(kills):
         before = count_answers(job)
         process = subprocess.Popen(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})

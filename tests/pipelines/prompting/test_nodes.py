@@ -50,7 +50,8 @@ def run(data, tmp_path_factory):
     text_encoder = train_text_encoder(drafts, images, manifest, TINY, TRAINING, 0, LAUNCH, work_dir)
     prompts, report, figure = audit_prompts(drafts, controls, manifest, text_encoder, PROMPT_SET)
     embeddings = encode_prompts(prompts, text_encoder, LaunchConfig(), work_dir)
-    return {"drafts": drafts, "text_encoder": text_encoder, "prompts": prompts, "report": report, "figure": figure, "controls": controls,
+    return {"drafts": drafts, "text_encoder": text_encoder, "prompts": prompts, "report": report,
+            "figure": figure, "controls": controls,
             "embeddings": embeddings, "work_dir": work_dir, "instructions": instructions}  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Wiring of prompting: a namespace for each prompt set, one text encoder for all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
@@ -68,42 +69,17 @@ def _prompt_set(name: str) -> Pipeline:
     config = {"prompt_set": f"params:{name}.prompt_set"}
     encoder = {"text_encoder_folder": "text_encoder"}
     launched = {"launch_config": "params:launch", "work_dir": "work_dir"}
-    writing = {
-        "manifest": "manifest",
-        "images": "images",
-        "instructions": f"{name}.instructions",
-        "seed": "params:seed",
-    }
-    judged = {"drafts": f"{name}.drafts", "controls": f"{name}.controls", "manifest": "manifest"}
+    made = {kind: f"{name}.{kind}" for kind in ("instructions", "drafts", "controls", "prompts")}
+    told = {"manifest": "manifest", "instruction_templates": "instruction_templates", **config}
+    asked = {"manifest": "manifest", "images": "images", "instructions": made["instructions"], "seed": "params:seed"}
+    judged = {"drafts": made["drafts"], "controls": made["controls"], "manifest": "manifest"}
+    audited = [made["prompts"], f"{name}.prompt_audit", f"{name}.prompt_audit_figure"]
+    steps: tuple[tuple[Callable[..., Any], dict[str, str], str | list[str]], ...] = (
+        (write_instructions, told, made["instructions"]),
+        (generate_prompts, {**asked, **config, **launched}, [made["drafts"], made["controls"]]),
+        (audit_prompts, {**judged, **config, **encoder}, audited),
+        (encode_prompts, {"prompts": made["prompts"], **launched, **encoder}, f"{name}.text_embeddings"),
+    )
     return Pipeline(
-        [
-            Node(
-                write_instructions,
-                {"manifest": "manifest", "instruction_templates": "instruction_templates", **config},
-                f"{name}.instructions",
-                name="write_instructions",
-                namespace=name,
-            ),
-            Node(
-                generate_prompts,
-                {**writing, **config, **launched},
-                [f"{name}.drafts", f"{name}.controls"],
-                name="generate_prompts",
-                namespace=name,
-            ),
-            Node(
-                audit_prompts,
-                {**judged, **config, **encoder},
-                [f"{name}.prompts", f"{name}.prompt_audit", f"{name}.prompt_audit_figure"],
-                name="audit_prompts",
-                namespace=name,
-            ),
-            Node(
-                encode_prompts,
-                {"prompts": f"{name}.prompts", **launched, **encoder},
-                f"{name}.text_embeddings",
-                name="encode_prompts",
-                namespace=name,
-            ),
-        ]
+        [Node(step, inputs, outputs, name=step.__name__, namespace=name) for step, inputs, outputs in steps]
     )
