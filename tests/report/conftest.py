@@ -194,13 +194,7 @@ def make_parts() -> dict[str, Any]:
             "duplicates": {"clusters": 4},
             "leak_guard": {"excluded": 3},
         },
-        "five_attributes.prompt_audit": {
-            "prompt_set": "five_attributes",
-            "n": 480,
-            "unique_prompts": 300,
-            "attribute_recall": {"is_malignant": 1.0, "tone_group": 1.0, "sex": 0.99},
-            "truncated_share": 0.0,
-        },
+        "five_attributes.prompt_audit": prompt_audit(),
         "autoencoder_report": {
             "psnr": {"value": 27.3, "n": 36, "split": "val"},
             "frechet_distance": {"name": "fd_efficientnet_lite0", "value": 136.44, "floor": 121.7, "n": 1000},
@@ -257,6 +251,20 @@ def make_drawing_inputs(folder: Path) -> dict[str, Any]:
         "dermdit.synthetic_features": write_features(folder / "dermdit", 120, shift=0.8),
         **{name: json.loads(json.dumps(parts[name])) for name in kept},
     }
+
+
+def prompt_audit() -> dict[str, Any]:
+    """An audit of prompts by a model that leaves the sex out and was repaired."""
+    told = {"is_malignant": 1.0, "tone_group": 1.0, "sex": 0.99}
+    part = {
+        "n": 480, "unique_prompts": 300, "attribute_recall": told,
+        "contradictions": {**dict.fromkeys(told, 0.0), "age_approx": None, "site": 0.01},
+        "names_all_share": 0.99, "contradicting_share": 0.01, "truncated_share": 0.0,
+        "repairs": {"retry": 20, "template": 6, "reasons": {"leaves out the sex": 26}},
+    }  # fmt: skip
+    answers = {**part, "attribute_recall": {**told, "sex": 0.9}, "names_all_share": 0.9, "contradicting_share": 0.05}
+    groups = {tone: {**part, "n": 160, "answers": answers} for tone in ("light", "brown", "dark")}
+    return {**part, "answers": answers, "controls": {"looks_at_image": "yes"}, "by_tone_group": groups}
 
 
 @pytest.fixture(scope="session")

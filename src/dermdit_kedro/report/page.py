@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dermdit_kedro.report import diagnosis_tables, tables
+from dermdit_kedro.report.prompt_figure import prompt_audit_figure
 from dermdit_kedro.report.rendering import describe_chart, render_template
 from dermdit_kedro.report.samples import SampleCell, cells_of
 
@@ -28,6 +29,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         One HTML document that needs no network.
     """
     charts = {name: describe_chart(figures[name]) for name in FIGURE_ORDER if name in figures}
+    charts |= _prompt_charts(summary["prompt_audit"])
     grid = figures.get("sample_grid_figure")
     return render_template(
         "report.html.j2",
@@ -61,6 +63,13 @@ def sample_rows(grid: Any) -> dict[str, list[SampleCell]]:
     for cell in cells_of(grid) if grid is not None else []:
         rows.setdefault(cell.row, []).append(cell)
     return rows
+
+
+def _prompt_charts(audits: Any) -> dict[str, Any]:
+    """Draw the audit of each prompt set that was audited."""
+    whole = dict(audits) if isinstance(audits, Mapping) else {}
+    whole = {name: audit for name, audit in whole.items() if "by_tone_group" in audit}
+    return {f"prompts_{name}": describe_chart(prompt_audit_figure(audit)) for name, audit in whole.items()}
 
 
 def _meta(figure: Any) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ def prompt_audit_figure(audit: Mapping[str, Any]) -> go.Figure:
                     col=column,
                 )
     figure.update_xaxes(range=[-0.04, 1.04], tickformat=".0%", title_text="share of prompts")
-    labels = [readable(attribute) for attribute in attributes]
+    labels = [readable(attribute.removeprefix("is_").removesuffix("_approx")) for attribute in attributes]
     figure.update_yaxes(tickvals=list(range(len(attributes))), ticktext=labels, autorange="reversed", row=1, col=1)
     figure.update_yaxes(autorange="reversed", row=1, col=2)
     finish(figure, "Do the prompts say what they were told?", _caption(audit), 160 + 62 * len(attributes))

@@ -58,7 +58,7 @@ def test_the_run_writes_every_output_and_twice_the_same(tmp_path: Path, run: Any
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
     summary = json.loads((tmp_path / "first/08_reporting/summary.json").read_text())
     assert summary["training"]["dermdit"]["last_step"] == 600
-    assert (tmp_path / "first/08_reporting/report.html").read_text().count("<figcaption>") == 6
+    assert (tmp_path / "first/08_reporting/report.html").read_text().count("<figcaption>") == 7
 
 
 def test_the_graph_reads_what_the_pipelines_write() -> None:
