@@ -44,6 +44,7 @@ class CaptioningServer:
         self.headers: list[dict[str, str]] = []
         self.under_way = self.most_under_way = 0
         self.is_well = True
+        self.says: str | None = None
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -108,7 +109,12 @@ class CaptioningServer:
         async with self._slots:
             await asyncio.sleep(self.service_s)
         self.answered[key] += 1
-        return web.json_response(_completion({"empty": "", "refusing": REFUSAL}.get(kind, _describe(body))))
+        return web.json_response(_completion(self._text(kind, body)))
+
+    def _text(self, kind: str, body: dict[str, Any]) -> str:
+        if self.says is not None:
+            return self.says
+        return {"empty": "", "refusing": REFUSAL}.get(kind, _describe(body))
 
     async def _trouble(self, kind: str, request: web.Request) -> web.StreamResponse | None:
         """Misbehave at the first asking."""
