@@ -160,6 +160,10 @@ def test_what_stands_behind_the_cut_is_counted_by_attribute(tokenizer):
     _, report = audit_prompts(as_drafts(prompts, ["a", "b"]), NO_CONTROLS, manifest, tokenizer, 32, ATTRIBUTES[:2])
     assert report["cut_attributes"] == {"is_malignant": 0, "tone_group": 1}
     assert report["truncated_share"] == 0.5
+    aged = ["a malignant lesion, age 60" + ", with dots and streaks" * 9, "malignant"]
+    known = manifest.assign(age_approx=60.0)
+    _, report = audit_prompts(as_drafts(aged, ["a", "b"]), NO_CONTROLS, known, tokenizer, 32, ("age_approx",))
+    assert report["cut_attributes"] == {"age_approx": 0}, "a number is not taken apart with its tokens"
     _, report = audit_prompts(as_drafts(prompts, ["a", "b"]), NO_CONTROLS, manifest, tokenizer, 92, ATTRIBUTES[:2])
     assert report["cut_attributes"] == {"is_malignant": 0, "tone_group": 0}
 

@@ -140,6 +140,16 @@ def test_a_long_prompt_is_read_window_by_window(windowed, text_encoder):
     torch.testing.assert_close(embeddings[0, : short.shape[1]], short[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("limit", [3, 10, 32])
+def test_the_text_that_is_read_is_a_beginning_of_the_prompt(text_encoder, limit):
+    _, tokenizer = text_encoder
+    prompt = "A malignant lesion,  age 60; skin-tone: dark " + LONG
+    kept = cut_text(tokenizer, prompt, limit)
+    assert prompt.startswith(kept)
+    assert count_tokens(tokenizer, [kept]) == [limit]
+    assert cut_text(tokenizer, "", 32) == ""
+
+
 def test_windows_beyond_the_last_are_cut(windowed):
     model, tokenizer = load_text_encoder(windowed)
     _, mask = encode_text(model, tokenizer, [LONG * 3])

@@ -97,10 +97,11 @@ def cut_text(tokenizer: "CLIPTokenizer", prompt: str, limit: int) -> str:
         limit: Of `prompt_limit`.
 
     Returns:
-        Its beginning, as the tokens spell it.
+        Its beginning, up to the last token that is read.
     """
-    ids = tokenizer(prompt, truncation=False, padding=False, verbose=False)["input_ids"]
-    return str(tokenizer.decode(ids[1 : limit - 1]))
+    tokens = tokenizer(prompt, truncation=False, padding=False, verbose=False, return_offsets_mapping=True)
+    places = tokens["offset_mapping"][1:-1][: limit - 2]
+    return prompt[: places[-1][1]] if places else ""
 
 
 def count_tokens(tokenizer: "CLIPTokenizer", prompts: Sequence[str]) -> list[int]:
