@@ -14,9 +14,11 @@ class SynthesisConfig(Parameters):
     """Whom the synthetic set shows.
 
     Attributes:
-        num_images: Images planned in all.
+        num_images: Images planned in all; for `complement` the most there may be, not read for `table`.
         num_unconditional_images: Images of a generator that reads no prompt; null for `num_images`.
-        strategy: `balanced` asks for equal numbers of every supported group (paper, section 2.3).
+        strategy: `balanced` asks for equal numbers of every supported group (paper, section 2.3), `complement` for what
+            the real training images lack until these groups are even, `match` for their distribution, `table` for
+            what the catalog entry `synthesis_table` says.
         attributes: The attributes whose combinations are the groups; the other attributes of a row are those
             of a real training image of its group.
         min_train_images: A group with fewer real training images than this is left out and reported as
@@ -25,7 +27,7 @@ class SynthesisConfig(Parameters):
 
     num_images: int = Field(gt=0)
     num_unconditional_images: int | None = Field(default=None, gt=0)
-    strategy: Literal["balanced"] = "balanced"
+    strategy: Literal["balanced", "complement", "match", "table"] = "balanced"
     attributes: tuple[GroupAttribute, ...] = Field(default=("is_malignant", "tone_group"), min_length=1)
     min_train_images: int = Field(default=20, ge=0)
 
@@ -34,6 +36,31 @@ class SynthesisConfig(Parameters):
         if len(set(self.attributes)) != len(self.attributes):
             raise ValueError(f"attributes must name each attribute once. Got {list(self.attributes)}")
         return self
+
+
+class TableRow(Parameters):
+    """One line of a synthesis table; an empty cell asks for nothing.
+
+    Attributes:
+        count: Images.
+        is_malignant: Label.
+        tone_group: Skin tone.
+        sex: Sex.
+        age_approx: Age in years; training images within five years of it support it.
+        site: Body site.
+        prompt: Used as it is; else captions of training images with these attributes, or the grammar.
+    """
+
+    count: int = Field(gt=0)
+    is_malignant: bool | None = None
+    tone_group: Literal["light", "brown", "dark"] | None = None
+    sex: Literal["male", "female"] | None = None
+    age_approx: float | None = Field(default=None, gt=0, le=130)
+    site: (
+        Literal["head and neck", "trunk", "upper extremity", "lower extremity", "palms and soles", "oral or genital"]
+        | None
+    ) = None
+    prompt: str | None = Field(default=None, min_length=1)
 
 
 class BlankScreen(Parameters):

@@ -5,19 +5,26 @@ row of a smaller one, and neither the order of the manifest nor the number of pr
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 
 from dermdit_kedro.augmentation.parameters import SynthesisConfig
-from dermdit_kedro.dermoscopy.records import SEXES, SITES, TONE_GROUPS, conform
+from dermdit_kedro.augmentation.plan_rows import (
+    group_name,
+    groups_of,
+    require_named,
+    row_seed,
+    rows_of_group,
+    split_supported,
+)
+from dermdit_kedro.augmentation.strategies import STRATEGIES
+from dermdit_kedro.dermoscopy.records import conform
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.prompts.audit import FLAGS
-from dermdit_kedro.prompts.instructions import describe, known, records
-from dermdit_kedro.prompts.parameters import ATTRIBUTES, Attribute
-from dermdit_kedro.seeds import stable_seed
+from dermdit_kedro.prompts.parameters import Attribute
 
 ASKED_DTYPES: Final[dict[str, str]] = {
     "prompt": "str",
@@ -33,14 +40,6 @@ ASKED_DTYPES: Final[dict[str, str]] = {
 PLAN_DTYPES: Final[dict[str, str]] = {"sample_id": "str", **ASKED_DTYPES}
 """Columns and dtypes of the plan, in their order; what is not asked for is null."""
 
-GROUP_VALUES: Final[dict[str, tuple[Any, ...]]] = {
-    "is_malignant": (False, True),
-    "tone_group": TONE_GROUPS,
-    "sex": SEXES,
-    "site": SITES,
-}
-"""The values over which a plan can be balanced."""
-
 
 @dataclass(frozen=True)
 class SynthesisPlan:
@@ -53,19 +52,6 @@ class SynthesisPlan:
 
     rows: pd.DataFrame
     unsupported_groups: list[dict[str, Any]]
-
-
-def row_seed(seed: int, sample_id: str) -> int:
-    """Derive the seed of one image from the seed of the run and the image's identity.
-
-    Args:
-        seed: The seed of the run.
-        sample_id: The id of the row.
-
-    Returns:
-        An integer in [0, 2**63), as torch's generators take.
-    """
-    return stable_seed(seed, sample_id)
 
 
 def training_records(manifest: pd.DataFrame, prompts: pd.DataFrame | None) -> pd.DataFrame:
@@ -87,14 +73,14 @@ def training_records(manifest: pd.DataFrame, prompts: pd.DataFrame | None) -> pd
     return train.assign(prompt=train["image_id"].map(captions).astype("str"))
 
 
-def plan_balanced(
+def plan_groups(
     train: pd.DataFrame, synthesis: SynthesisConfig, attributes: Sequence[Attribute], seed: int
 ) -> SynthesisPlan:
-    """Plan equal numbers of every group the training images support (paper, section 2.3).
+    """Plan images of every group the training images support (paper, section 2.3).
 
-    The groups are all combinations of `synthesis.attributes`; numbers differ by at most one and add up to
-    `num_images`. A row takes its prompt and its other attributes from a real training image of its group, each
-    image once before any comes twice; without a caption the prompt comes from the grammar.
+    The groups are all combinations of `synthesis.attributes`, their numbers those of `synthesis.strategy`. A row takes
+    its prompt and its other attributes from a real training image of its group, each image once before any comes
+    twice; without a caption the prompt comes from the grammar.
 
     Args:
         train: Training records, from `training_records`.
@@ -106,18 +92,11 @@ def plan_balanced(
         The plan.
 
     Raises:
-        UserError: If a group attribute is none the prompts name, or if no group has enough training images.
+        UserError: If a group attribute is none the prompts name, no group has enough training images, or the groups
+            are even and `complement` has nothing to ask for.
     """
-    _require_named(synthesis.attributes, attributes)
-    supported: list[tuple[dict[str, Any], pd.DataFrame]] = []
-    unsupported: list[dict[str, Any]] = []
-    for group in groups_of(synthesis.attributes):
-        members = train.loc[_in_group(train, group)]
-        if len(members) >= synthesis.min_train_images:
-            supported.append((group, members))
-        else:
-            reported = {"group": group, "n_train": len(members), "min_train_images": synthesis.min_train_images}
-            unsupported.append(reported)
+    require_named(synthesis.attributes, attributes)
+    supported, unsupported = split_supported(train, groups_of(synthesis.attributes), synthesis.min_train_images)
     if not supported:
         counts = "; ".join(f"{group_name(u['group'])}: {u['n_train']}" for u in unsupported)
         raise UserError(
@@ -125,10 +104,16 @@ def plan_balanced(
             f"{synthesis.min_train_images} training images ({counts}). Lower it, choose other "
             "synthesis.attributes, or add images"
         )
-    shares = _shares(synthesis.num_images, len(supported))
+    sizes = [len(members) for _, members in supported]
+    counts_of = STRATEGIES[synthesis.strategy](sizes, synthesis.num_images)
+    if not sum(counts_of):
+        raise UserError(
+            f"synthesis.strategy {synthesis.strategy} has nothing to ask for: every group of "
+            f"{' x '.join(synthesis.attributes)} has {max(sizes)} training images. Choose `balanced` or `match`"
+        )
     turns = [
-        _rows_of_group(group, members, count, attributes, seed)
-        for (group, members), count in zip(supported, shares, strict=True)
+        rows_of_group(group, members, range(count), attributes, seed)
+        for (group, members), count in zip(supported, counts_of, strict=True)
     ]
     rows = [row for turn in itertools.zip_longest(*turns) for row in turn if row is not None]
     return SynthesisPlan(conform(pd.DataFrame(rows), PLAN_DTYPES), unsupported)
@@ -159,67 +144,3 @@ def is_unconditional(plan: pd.DataFrame) -> bool:
         True where every prompt is empty.
     """
     return bool((plan["prompt"] == "").all())
-
-
-def groups_of(attributes: Sequence[str]) -> list[dict[str, Any]]:
-    """List every combination of the attributes' values.
-
-    Args:
-        attributes: Keys of `GROUP_VALUES`.
-
-    Returns:
-        One mapping from attribute to value a group, in a fixed order.
-    """
-    combinations = itertools.product(*(GROUP_VALUES[name] for name in attributes))
-    return [dict(zip(attributes, values, strict=True)) for values in combinations]
-
-
-def group_name(group: Mapping[str, Any]) -> str:
-    """Name a group as sample ids do.
-
-    Args:
-        group: Attribute to value.
-
-    Returns:
-        Such as `malignant_dark` or `benign_light_female_lower-extremity`.
-    """
-    words = {True: "malignant", False: "benign"}
-    values = (words[value] if isinstance(value, bool) else str(value) for value in group.values())
-    return "_".join(value.replace(" ", "-") for value in values)
-
-
-def _require_named(group_attributes: Sequence[str], attributes: Sequence[str]) -> None:
-    unnamed = [name for name in group_attributes if name not in attributes]
-    if unnamed:
-        raise UserError(
-            f"synthesis.attributes may hold only what the prompts name ({', '.join(attributes)}). Got {unnamed}"
-        )
-
-
-def _in_group(train: pd.DataFrame, group: Mapping[str, Any]) -> "pd.Series[bool]":
-    inside = pd.Series(True, index=train.index)
-    for name, value in group.items():
-        inside &= (train[name] == value).fillna(False).astype(bool)
-    return inside
-
-
-def _shares(total: int, parts: int) -> list[int]:
-    """Split `total` into `parts` whole numbers that differ by at most one, the larger first."""
-    return [total // parts + (part < total % parts) for part in range(parts)]
-
-
-def _rows_of_group(
-    group: Mapping[str, Any], members: pd.DataFrame, count: int, attributes: Sequence[Attribute], seed: int
-) -> list[dict[str, Any]]:
-    name = group_name(group)
-    models = sorted(records(members), key=lambda r: (stable_seed(seed, name, r["image_id"]), r["image_id"]))
-    rows = []
-    for number in range(count):
-        model = models[number % len(models)] if models else dict(group)
-        asked: dict[str, Any] = {a: model[a] for a in ATTRIBUTES if a in attributes and known(model.get(a))}
-        caption = model.get("prompt")
-        prompt = str(caption) if known(caption) else describe({**model, **asked}, attributes)
-        sample_id = f"{name}_{number:05d}"
-        requested = {f"requested_{attribute}": value for attribute, value in asked.items()}
-        rows.append({"sample_id": sample_id, "prompt": prompt, **requested, "seed": row_seed(seed, sample_id)})
-    return rows

@@ -19,7 +19,9 @@ def test_outputs_are_the_contract_and_all_in_the_catalog(catalog):
     outputs = create_pipeline([CONDITIONAL, UNCONDITIONAL]).all_outputs()
     expected = {f"{name}.{entry}" for name in ("dermdit", "ldm") for entry in PER_VARIANT}
     assert outputs == expected | {"train_features", "screening_classifier"}
-    patterns = {f"{{variant}}.{entry}" for entry in PER_VARIANT} | {"train_features", "screening_classifier"}
+    patterns = {f"{{variant}}.{entry}" for entry in PER_VARIANT} | {
+        "train_features", "screening_classifier", "synthesis_table",
+    }  # fmt: skip
     assert set(catalog) == patterns
     assert all(entry["metadata"]["kedro-viz"]["layer"] for entry in catalog.values())
 
@@ -27,7 +29,9 @@ def test_outputs_are_the_contract_and_all_in_the_catalog(catalog):
 def test_inputs_are_those_of_other_pipelines_and_parameters():
     inputs = create_pipeline([CONDITIONAL]).inputs()
     data = {name for name in inputs if not name.startswith("params:")}
-    assert data == {"images", "manifest", "work_dir", "dermdit.generator", "five_attributes.prompts"}
+    assert data == {
+        "images", "manifest", "work_dir", "dermdit.generator", "five_attributes.prompts", "synthesis_table",
+    }  # fmt: skip
     assert "params:five_attributes.prompt_set" in inputs
 
 

@@ -96,25 +96,33 @@ def plan_synthesis(
     seed: int,
     prompts: pd.DataFrame | None = None,
     prompt_set: PromptSetConfig | None = None,
+    synthesis_table: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Plan which images to make.
 
     Args:
         manifest: The manifest; its training rows say what the generator has seen.
-        synthesis: How many, and balanced over what.
+        synthesis: How many of whom.
         seed: Seed of the run.
         prompts: The captions the generator was trained with; null for an unconditional one.
         prompt_set: What those captions name; null for an unconditional one.
+        synthesis_table: What the strategy `table` asks for.
 
     Returns:
         The plan, and the groups too small to plan for.
     """
-    from dermdit_kedro.augmentation.plan import group_name, plan_balanced, plan_unconditional, training_records
+    from dermdit_kedro.augmentation.plan import plan_groups, plan_unconditional, training_records
+    from dermdit_kedro.augmentation.plan_rows import group_name
+    from dermdit_kedro.augmentation.plan_table import plan_table, read_table
 
     if prompt_set is None:
         plan = plan_unconditional(synthesis.num_unconditional_images or synthesis.num_images, seed)
+    elif synthesis.strategy == "table":
+        assert synthesis_table is not None, "the pipeline sees to it"
+        train, asked = training_records(manifest, prompts), read_table(synthesis_table)
+        plan = plan_table(train, asked, prompt_set.attributes, synthesis.min_train_images, seed)
     else:
-        plan = plan_balanced(training_records(manifest, prompts), synthesis, prompt_set.attributes, seed)
+        plan = plan_groups(training_records(manifest, prompts), synthesis, prompt_set.attributes, seed)
     for left_out in plan.unsupported_groups:
         logger.warning(
             "not planned for: %s; %d training images show it, synthesis.min_train_images asks for %d",

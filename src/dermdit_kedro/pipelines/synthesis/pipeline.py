@@ -57,7 +57,8 @@ def _variant(variant: Variant) -> Pipeline:
     inputs = {name: name for name in ("manifest", "images", "work_dir", "train_features", "screening_classifier")}
     parameters = {f"params:{name}": f"params:{name}" for name in _PARAMETERS}
     if variant.prompt_set is not None:
-        plan |= {"prompts": "prompts", "prompt_set": "params:prompt_set"}
+        plan |= {"prompts": "prompts", "prompt_set": "params:prompt_set", "synthesis_table": "synthesis_table"}
+        inputs["synthesis_table"] = "synthesis_table"
         inputs["prompts"] = f"{variant.prompt_set}.prompts"
         parameters["params:prompt_set"] = f"params:{variant.prompt_set}.prompt_set"
     drawn = {"generator": "generator", "synthesis_plan": "synthesis_plan", "sampler": "params:sampler"}
