@@ -9,12 +9,28 @@ from dermdit_kedro.prompts.instructions import known
 from dermdit_kedro.prompts.lexicon import clean, is_contradicted, is_recalled, mentions
 from dermdit_kedro.prompts.parameters import ATTRIBUTES, Attribute
 
+_EXPERT = r"(?:gp|doctor|dermatologist|physician|specialist|clinician|professional|(?:care )?provider|expert)s?"
 _REFUSAL = re.compile(
-    r"\b(?:(?:i'm|i am|we are) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't|am not able)|as an ai|"
-    r"unable to (?:determine|provide|describe|assess|analy[sz]e|view|see|make)|(?:cannot|can't) be determined|"
-    r"(?:please )?(?:consult|see|seek|contact) (?:a|an|your|with a|with your) (?:\w+ )?"
-    r"(?:dermatologist|doctor|physician|professional|specialist|provider)|"
-    r"not (?:possible|appropriate) to (?:determine|diagnose|provide|describe)|medical advice)\b"
+    r"\b(?:"
+    r"(?:i'm|i am|we are|i was) (?:sorry|afraid|unable|not able|not (?:a|your) |not (?:qualified|allowed|"
+    r"permitted|trained|equipped))|"
+    r"i (?:cannot|can't|can not|won't|am not able|could not|couldn't|apologi[sz]e|regret|must decline|decline)|"
+    r"as an? (?:ai|language model|assistant)|sorry,? (?:but )?|unfortunately,? i|"
+    r"unable to (?:determine|provide|describe|assess|analy[sz]e|view|see|make|help|assist|answer|comply)|"
+    r"(?:cannot|can't|can not) (?:be determined|help|assist|comply|answer|diagnose|examine you)|"
+    r"(?:not|isn't) (?:possible|appropriate|able|safe)(?: for me)? to (?:determine|diagnose|provide|describe|"
+    r"answer|say|comment)|"
+    r"(?:beyond|outside) (?:my|what i)|my apologies|(?:no|without an) image (?:was |is |has been )?(?:provided|"
+    r"attached|uploaded|given)|"
+    r"i (?:do not|don't) have (?:the (?:ability|capability)|access)|i have no way|i refuse|i(?:'d| would) rather not|"
+    r"(?:against|violates?) (?:my|our|the) (?:guidelines|polic(?:y|ies))|not comfortable|(?:no|"
+    r"not a) substitute for|medical advice|"
+    rf"(?:consult|see|seek|contact|visit|ask|talk to|speak (?:to|with)|turn to|refer to|show (?:it|this|"
+    rf"them) to|shown to|"
+    rf"(?:looked at|checked|examined|assessed|evaluated|seen|reviewed) by) (?:(?:an?|your|with|the|"
+    rf"out) )*(?:[\w-]+ )?{_EXPERT}|"
+    r"seek (?:medical|professional) (?:advice|help|attention|care)"
+    r")\b"
 )
 _SHORTEST_JUDGED = 12
 _LEAST_DISTINCT = 0.6

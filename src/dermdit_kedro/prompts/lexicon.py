@@ -8,87 +8,43 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dermdit_kedro.prompts.ages import read_ages, spell_in_figures
 from dermdit_kedro.prompts.negation import is_negated
 from dermdit_kedro.prompts.parameters import Attribute
+from dermdit_kedro.prompts.sites import read_sites
+from dermdit_kedro.prompts.tones import read_tones
 
 AGE_TOLERANCE = 5.0
 """Years by which a stated age may miss the recorded one: ages are recorded and spoken rounded."""
 
 _LABELS = {
     True: re.compile(
-        r"\b(?<!pre-)(?:malignan(?:t|cy|cies)|cancer(?:ous)?|melanomas?|lentigo maligna|carcinomas?|bcc|scc)\b"
+        r"\b(?<!pre-)(?:malignan(?:t|cy|cies)|cancer(?:s|ous)?|melanomas?|lentigo maligna|carcin\w{0,2}mas?|"
+        r"bccs?|sccs?|"
+        r"sarcomas?|metasta(?:sis|ses|tic)|bowen's disease|merkel cell)\b"
     ),
     False: re.compile(
-        r"\b(?:benign|harmless|innocuous|non-?cancerous|non-?malignant|na?ev(?:us|i)|moles?|"
-        r"seborrho?eic keratos[ie]s|dermatofibromas?|(?:ha?em)?angiomas?)\b"
+        r"\b(?:benign|harmless|innocuous|innocent|non-?cancerous|non-?malignant|na?ev(?:us|i)|moles?|"
+        r"(?:seborrho?eic|benign|lichenoid|lichen[- ]planus[- ]like) keratos[ie]s|dermatofibromas?|"
+        r"(?:ha?em)?angio(?:kerato)?mas?|(?:solar|senile) lentig(?:o|ines)|lentigo simplex|warts?|verrucas?|freckles?|"
+        r"birthmarks?|sebaceous hyperplasia|pyogenic granulomas?|lipomas?|skin tags?)\b"
     ),
 }
 _SEXES = {
-    "female": re.compile(r"\b(?:females?|woman|women|girl|lady|she|her|hers)\b"),
-    "male": re.compile(r"\b(?:males?|man|men|boy|gentleman|he|him|his)\b"),
+    "female": re.compile(
+        r"\b(?:females?|wom[ae]n|girl|lady|ladies|gal|lass|mrs|ms|she|her|hers|herself)\b|\b\d{1,3} ?f\b|"
+        r"\bf ?/? ?\d{2}\b"
+    ),
+    "male": re.compile(
+        r"\b(?:males?|m[ae]n|boy|gentlem[ae]n|gent|guy|bloke|chap|fellow|lad|mr|he|him|his|himself)\b|"
+        r"\b\d{1,3} ?m\b|\bm ?/? ?\d{2}\b"
+    ),
 }
-
-_SKIN = r"(?:complexion|skin(?:ned)?(?:[- ](?:tone|colou?r|type))?|tone)"
-_SHADES = {
-    "light": r"(?:light(?:er)?|fair|pale|white|ivory)",
-    "brown": r"(?:(?:light|medium|moderate)[- ]brown|(?<!dark )(?<!dark-)brown|olive|tan(?:ned)?|medium|intermediate)",
-    "dark": r"(?:dark[- ]brown|dark(?:er)?|black|deep(?:ly pigmented)?|ebony)",
-}
-_TONES = {
-    tone: re.compile(
-        rf"\b{shade}[- ](?:colou?red |pigmented )?{_SKIN}\b"
-        rf"|\b(?:skin(?: tone| colou?r)?|complexion|tone)(?: is| appears|:) (?:very )?{shade}\b(?!-| brown)"
-    )
-    for tone, shade in _SHADES.items()
-}
-_FITZPATRICK = re.compile(
-    r"\b(?:fitzpatrick|fst|phototype)(?:[ -](?:skin|photo|type|scale))*[ :-]*([1-6]|iv|vi?|i{1,3})\b"
+_OF_OTHERS = re.compile(
+    r"\b(?:(?:mother|father|sister|brother|husband|wife|aunt|uncle|parent|son|daughter|cousin|relative|"
+    r"grandmother|grandfather)"
+    r"(?:'s?)?(?: \w+){0,4}|family history of(?: \w+){0,3}) $"
 )
-_FITZPATRICK_TYPES = {
-    "1": 0,
-    "i": 0,
-    "2": 0,
-    "ii": 0,
-    "3": 1,
-    "iii": 1,
-    "4": 1,
-    "iv": 1,
-    "5": 2,
-    "v": 2,
-    "6": 2,
-    "vi": 2,
-}
-
-_ABOUT = r"(?:is|was|of|:|about|around|approximately|approx\.?|roughly|nearly|~)"
-_TENS = ("twent", "thirt", "fort", "fift", "sixt", "sevent", "eight", "ninet")
-_WORD = "|".join(_TENS)
-_IN_THE = r"\bin (?:his|her|their|the)(?: (?:early|mid|late))?[- ]"
-_YEARS = (
-    re.compile(rf"\baged?(?: ?{_ABOUT})* ?(\d{{1,3}})\b"),
-    re.compile(r"\b(\d{1,3})[- ]?(?:years?[- ]?old|years? of age|y/?o|yr[- ]old)\b"),
-    re.compile(rf"\b({_WORD})y[- ]years?[- ]old\b"),
-    re.compile(rf"\baged? ({_WORD})y\b"),
-)
-_DECADES = (re.compile(rf"(?:{_IN_THE}|\baged? )(\d0)'?s\b"), re.compile(rf"{_IN_THE}({_WORD})ies\b"))
-
-_SITES = {
-    ("head and neck",): r"head(?:[ /](?:and |or )?neck)?|neck|face|facial|scalp|ears?|nose|cheeks?|foreheads?|eyelids?|"
-    r"temples?|chin",
-    ("head and neck", "oral or genital"): r"lips?",
-    ("trunk",): r"trunk|torso|chest|abdom(?:en|inal)|belly|back|flanks?|thorax",
-    ("trunk", "upper extremity"): r"shoulders?",
-    ("trunk", "lower extremity"): r"buttocks?|hips?",
-    ("upper extremity",): r"upper (?:extremit(?:y|ies)|limbs?)|(?:fore|upper )?arms?|elbows?|wrists?",
-    ("lower extremity",): r"lower (?:extremit(?:y|ies)|limbs?|legs?)|legs?|thighs?|knees?|cal(?:f|ves)|shins?|ankles?",
-    ("upper extremity", "palms and soles"): r"(?<!other )(?<!left-)(?<!right-)hands?(?! side)|fingers?",
-    ("lower extremity", "palms and soles"): r"foot|feet|toes?|heels?",
-    ("palms and soles",): r"palms?(?:[ /](?:and |or )?soles?)?|soles?|palmar|plantar",
-    ("palms and soles", "upper extremity", "lower extremity"): r"acral|nails?",
-    (
-        "oral or genital",
-    ): r"oral(?:[ /](?:or |and )?genitals?)?|genital(?:s|ia)?|mouth|mucosal?|penis|vulva|scrotum|groin",
-}
-_SITE_PATTERNS = {sites: re.compile(rf"\b(?:{words})\b") for sites, words in _SITES.items()}
 
 
 def mentions(text: str) -> dict[Attribute, frozenset[Any]]:
@@ -103,12 +59,13 @@ def mentions(text: str) -> dict[Attribute, frozenset[Any]]:
         years; site as the tuple of sites that the word may mean ("hand" is an upper extremity or a palm).
     """
     text = clean(text)
+    figures = spell_in_figures(text)
     return {
         "is_malignant": frozenset(_labels(text)),
-        "tone_group": frozenset(_tones(text)),
-        "sex": frozenset(sex for sex, pattern in _SEXES.items() if any(_denials(pattern, text, False))),
-        "age_approx": frozenset(_ages(text)),
-        "site": frozenset(sites for sites, pattern in _SITE_PATTERNS.items() if any(_denials(pattern, text, False))),
+        "tone_group": frozenset(read_tones(figures)),
+        "sex": frozenset(sex for sex, pattern in _SEXES.items() if any(_denials(pattern, figures, False))),
+        "age_approx": frozenset(read_ages(figures)),
+        "site": frozenset(read_sites(text)),
     }
 
 
@@ -167,7 +124,8 @@ def clean(text: str) -> str:
     Returns:
         The text that the patterns of this module read.
     """
-    text = re.sub(r"[\u2010-\u2015]", "-", text.lower()).replace("\u2019", "'")
+    text = re.sub(r"[\u2010-\u2015]", "-", text.lower())
+    text = re.sub(r"[\u2018\u2019]", "'", re.sub(r"[\u201c\u201d]", '"', text))
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -177,24 +135,13 @@ def _denials(pattern: re.Pattern[str], text: str, denied: bool) -> Iterator[bool
 
 
 def _labels(text: str) -> set[bool]:
-    asserted = {label for label, pattern in _LABELS.items() if any(_denials(pattern, text, False))}
+    own = {
+        label: [match for match in pattern.finditer(text) if not _OF_OTHERS.search(text[: match.start()])]
+        for label, pattern in _LABELS.items()
+    }
+    denials = {label: [is_negated(text, m.start(), m.end()) for m in matches] for label, matches in own.items()}
+    asserted = {label for label, denied in denials.items() if not all(denied)}
     if asserted:
         return asserted
-    denied = {label for label, pattern in _LABELS.items() if any(_denials(pattern, text, True))}
+    denied = {label for label, found in denials.items() if found}
     return {not label for label in denied} if len(denied) == 1 else set()
-
-
-def _tones(text: str) -> set[str]:
-    tones = {tone for tone, pattern in _TONES.items() if any(_denials(pattern, text, False))}
-    types = {_FITZPATRICK_TYPES[match[1]] for match in _FITZPATRICK.finditer(text)}
-    return tones | {tuple(_TONES)[index] for index in types}
-
-
-def _ages(text: str) -> set[tuple[float, float]]:
-    years = {_number(match[1]) for pattern in _YEARS for match in pattern.finditer(text)}
-    decades = {_number(match[1]) for pattern in _DECADES for match in pattern.finditer(text)}
-    return {(year, year) for year in years} | {(decade, decade + 9) for decade in decades}
-
-
-def _number(word: str) -> float:
-    return 20.0 + 10.0 * _TENS.index(word) if word in _TENS else float(word)

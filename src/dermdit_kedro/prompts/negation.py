@@ -4,15 +4,22 @@ import re
 
 _TRIGGER = re.compile(
     r"\b(?:no|not|non|without|never|neither|nor|lacks?|lacking|absence of|free of|negative for|rather than|"
-    r"rules? out|ruling out|excludes?|excluding|unlikely(?: to be)?|isn't|doesn't|instead of)\b"
+    r"rules? out|ruling out|excludes?|excluding|unlikely(?: to be)?|isn't|aren't|wasn't|doesn't|don't|instead of|"
+    r"nothing to suggest|against|unlike|anything but|far from|by no means|devoid of|free from|clear of|as opposed to|"
+    r"other than|mistaken for|mimic(?:s|king)?|misread as|misdiagnosed as|(?:first|initially) (?:thought|taken|"
+    r"suspected))\b"
 )
-_END = re.compile(r"[.;:,]|\b(?:but|however|although|though|yet|except|which|whereas)\b")
+_END = re.compile(r"[.;:,()]|\b(?:but|however|although|though|yet|except|which|whereas)\b")
 _SENTENCE_END = re.compile(r"[.;]|\b(?:but|however)\b")
 _LISTED = re.compile(r"\bn?or (?:\w+ )?$")
 _ELSEWHERE = re.compile(r"\w+ (?<!located )(?<!found )(?<!situated )(?:in|on|from|at) (?:an?|the|his|her)\b")
 _VERDICT_AFTER = re.compile(
-    r" (?:(?:is|are|was|were|has been|have been|can be|appears|seems) )?"
-    r"(?:not (?:present|seen|suspected|likely|evident|noted)|ruled out|excluded|unlikely|absent)\b"
+    r" (?:(?:hypothesis|diagnosis|suspicion|option) )?"
+    r"(?:(?:is|are|was|were|has been|have been|can be|could be|may be|appears|seems) )?"
+    r"(?:not (?:present|seen|suspected|likely|evident|noted|found)|ruled out|excluded|unlikely|absent|rejected|"
+    r"dismissed|"
+    r"discarded|discounted|dropped|refuted|disproved|(?:considered|suspected|feared),? (?:but|and|"
+    r"then)(?: then)? \w+)\b"
 )
 _REACH = 6
 
