@@ -84,11 +84,9 @@ def audit_prompts(
 def _check(texts: Sequence[str], truth: pd.DataFrame, attributes: Sequence[Attribute]) -> pd.DataFrame:
     """Return text, recalled_<attribute>, contradicted_<attribute> (null where it is unknown) and `FLAGS`."""
     rows = list(zip(texts, records(truth), strict=True))
-    columns: dict[str, Any] = {"text": list(texts)}
-    for attribute in ATTRIBUTES:
-        for name, check in (("recalled", recalls), ("contradicted", contradicts)):
-            columns[f"{name}_{attribute}"] = pd.array([check(t, r, attribute) for t, r in rows], dtype="boolean")
-    table = pd.DataFrame(columns)
+    names = [f"{name}_{attribute}" for name in ("recalled", "contradicted") for attribute in ATTRIBUTES]
+    found = [[check(t, r, a) for check in (recalls, contradicts) for a in ATTRIBUTES] for t, r in rows]
+    table = pd.DataFrame(found, columns=names).astype("boolean").assign(text=list(texts))
     omitted = ~table[[f"recalled_{a}" for a in attributes]].fillna(True)
     return table.assign(
         omits_attribute=omitted.any(axis=1),
