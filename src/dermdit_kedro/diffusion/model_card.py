@@ -11,18 +11,16 @@ FREQUENT_PROMPTS = 3
 """How many prompts are shown; the most frequent ones, which are no single patient's."""
 
 
-def describe_data(manifest: pd.DataFrame, prompts: pd.DataFrame) -> dict[str, Any]:
-    """Count what a generator learns from.
+def count_sources(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Count the real images that a generator learns from.
 
     Args:
         manifest: Columns source, split, tone_group, is_malignant.
-        prompts: Columns image_id, prompt and prompt_source.
 
     Returns:
-        Counts per source and tone group, who wrote the prompts, the most frequent ones; as JSON has it.
+        Training and validation images, and training images by source, tone group and label; as JSON has it.
     """
     train = manifest[manifest["split"] == "train"]
-    written = prompts[prompts["image_id"].isin(train["image_id"])]
     tones = sorted(train["tone_group"].unique())
     return {
         "num_train": len(train),
@@ -36,6 +34,23 @@ def describe_data(manifest: pd.DataFrame, prompts: pd.DataFrame) -> dict[str, An
             }
             for name, rows in train.groupby("source")
         ],
+    }
+
+
+def describe_data(manifest: pd.DataFrame, prompts: pd.DataFrame) -> dict[str, Any]:
+    """Count what a generator learns from.
+
+    Args:
+        manifest: Columns source, split, tone_group, is_malignant.
+        prompts: Columns image_id, prompt and prompt_source.
+
+    Returns:
+        Counts per source and tone group, who wrote the prompts, the most frequent ones; as JSON has it.
+    """
+    train = manifest[manifest["split"] == "train"]
+    written = prompts[prompts["image_id"].isin(train["image_id"])]
+    return {
+        **count_sources(manifest),
         "writers": {str(name): float(share) for name, share in written["prompt_source"].value_counts(True).items()},
         "prompts": [str(prompt) for prompt in written["prompt"].value_counts().index[:FREQUENT_PROMPTS]],
     }

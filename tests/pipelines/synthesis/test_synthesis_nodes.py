@@ -16,6 +16,7 @@ from dermdit_kedro.handles import Folder, ImageFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 from dermdit_kedro.pipelines.synthesis import nodes
+from dermdit_kedro.pipelines.synthesis.set_nodes import publish_set
 from dermdit_kedro.prompts.parameters import PromptSetConfig
 
 SIZE, UNUSED = 32, 130
@@ -172,3 +173,63 @@ def test_an_unconditional_variant_may_have_a_number_of_its_own(manifest):
     synthesis = SYNTHESIS.model_copy(update={"num_unconditional_images": 7})
     assert len(nodes.plan_synthesis(manifest, synthesis, 0)[0]) == 7
     assert len(nodes.plan_synthesis(manifest, synthesis, 0, None, PromptSetConfig())[0]) == 24
+
+
+@pytest.fixture(scope="module")
+def published(synthetic_images, screened, plan, manifest, work_dir):
+    table, report = screened
+    data_report = {"sources": {"phantoms": {"layout": "phantom", "role": "train"}}}
+    return publish_set(
+        synthetic_images, table, report, manifest, data_report, SAMPLER, SIZE, HERE, work_dir, variant_name="dermdit"
+    )
+
+
+def test_the_set_opens_as_an_image_folder_with_its_columns(published, screened, synthetic_images, tmp_path):
+    import datasets
+
+    kept = screened[0][screened[0]["kept"]].set_index("sample_id")
+    loaded = datasets.load_dataset("imagefolder", data_dir=str(published.path), cache_dir=str(tmp_path), split="train")
+    assert sorted(loaded["sample_id"]) == sorted(kept.index)
+    row = loaded[0]
+    expected = kept.loc[row["sample_id"]]
+    assert row["prompt"] == expected["prompt"]
+    assert row["requested_is_malignant"] == expected["requested_is_malignant"]
+    assert row["seed"] == expected["seed"]
+    drawn = read_rgb(synthetic_images.path / f"{row['sample_id']}.png")
+    np.testing.assert_array_equal(np.asarray(row["image"]), drawn)
+    assert "nearest_train_image_id" not in loaded.column_names
+
+
+def test_the_set_says_what_is_not_in_it_and_why(published, screened):
+    table = pd.read_parquet(published.path / "manifest.parquet")
+    pd.testing.assert_frame_equal(table, screened[0])
+    pictures = {path.stem for path in (published.path / "images").glob("*.png")}
+    assert pictures == set(table.loc[table["kept"], "sample_id"])
+    assert set(published.index()["image_id"]) == pictures
+    assert all((published.path / file).is_file() for file in published.index()["file"])
+
+
+def test_the_card_names_every_count_truly(published, screened, manifest):
+    table, report = screened
+    card = (published.path / "README.md").read_text()
+    assert f"{table['kept'].sum()} images of skin lesions" in card
+    assert f"| all | 24 | {table['kept'].sum()} |" in card
+    asked = table.groupby(["requested_is_malignant", "requested_tone_group"])["kept"].agg(["size", "sum"])
+    for (malignant, tone), (planned, kept) in asked.iterrows():
+        assert f"| {'malignant' if malignant else 'benign'} {tone} | {planned} | {kept} |" in card
+    for reason, count in report["reasons"].items():
+        assert f"| {reason} | {count} |" in card
+    train = manifest[manifest["split"] == "train"]
+    assert f"learned from {len(train)} images" in card
+    assert "trained on phantoms" in card
+    assert "Off: tone." in card
+    assert "{{" not in card
+
+
+def test_a_second_time_nothing_is_done(published, synthetic_images, screened, manifest, work_dir, monkeypatch):
+    monkeypatch.setattr("dermdit_kedro.launching._run_here", pytest.fail)
+    data_report = {"sources": {"phantoms": {"layout": "phantom", "role": "train"}}}
+    again = publish_set(
+        synthetic_images, *screened, manifest, data_report, SAMPLER, SIZE, HERE, work_dir, variant_name="dermdit"
+    )
+    assert again == published

@@ -7,7 +7,14 @@ from dermdit_kedro.pipelines.synthesis import create_pipeline
 from dermdit_kedro.pipelines.variants import Variant
 
 CONDITIONAL, UNCONDITIONAL = Variant("dermdit", "five_attributes"), Variant("ldm", None)
-PER_VARIANT = ("synthesis_plan", "unsupported_groups", "synthetic_images", "synthetic_manifest", "screening")
+PER_VARIANT = (
+    "synthesis_plan",
+    "unsupported_groups",
+    "synthetic_images",
+    "synthetic_manifest",
+    "screening",
+    "synthetic_set",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +38,7 @@ def test_inputs_are_those_of_other_pipelines_and_parameters():
     data = {name for name in inputs if not name.startswith("params:")}
     assert data == {
         "images", "manifest", "work_dir", "dermdit.generator", "five_attributes.prompts", "synthesis_table",
+        "data_report",
     }  # fmt: skip
     assert "params:five_attributes.prompt_set" in inputs
 
@@ -43,7 +51,9 @@ def test_an_unconditional_variant_reads_no_prompts():
 def test_names_are_the_functions_names_in_the_variants_namespace():
     names = {node.name for node in create_pipeline([CONDITIONAL]).nodes}
     shared = {"extract_train_features", "train_screening_classifier"}
-    assert names == shared | {f"dermdit.{verb}" for verb in ("plan_synthesis", "sample_images", "screen_images")}
+    assert names == shared | {
+        f"dermdit.{verb}" for verb in ("plan_synthesis", "sample_images", "screen_images", "publish_set")
+    }
 
 
 def test_parameters_are_valid_and_typed(root):

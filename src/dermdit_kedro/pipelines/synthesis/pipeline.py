@@ -11,11 +11,17 @@ from dermdit_kedro.pipelines.synthesis.nodes import (
     screen_images,
     train_screening_classifier,
 )
+from dermdit_kedro.pipelines.synthesis.set_nodes import publish_set
 from dermdit_kedro.pipelines.variants import Variant, bind
 
 _REAL = {"images": "images", "manifest": "manifest"}
 _WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
-_PARAMETERS = ("synthesis", "seed", "sampler", "launch", "screening", "extractor", "data_engineering")
+_SET = {
+    **{name: name for name in ("synthetic_images", "synthetic_manifest", "screening", "manifest", "data_report")},
+    "sampler": "params:sampler",
+    "image_size": "params:image_size",
+}
+_PARAMETERS = ("synthesis", "seed", "image_size", "sampler", "launch", "screening", "extractor", "data_engineering")
 """Blocks that hold for every variant."""
 
 
@@ -55,6 +61,7 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
 def _variant(variant: Variant) -> Pipeline:
     plan = {"manifest": "manifest", "synthesis": "params:synthesis", "seed": "params:seed"}
     inputs = {name: name for name in ("manifest", "images", "work_dir", "train_features", "screening_classifier")}
+    inputs["data_report"] = "data_report"
     parameters = {f"params:{name}": f"params:{name}" for name in _PARAMETERS}
     if variant.prompt_set is not None:
         plan |= {"prompts": "prompts", "prompt_set": "params:prompt_set", "synthesis_table": "synthesis_table"}
@@ -80,5 +87,6 @@ def _variant(variant: Variant) -> Pipeline:
             ["synthetic_manifest", "screening"],
             name="screen_images",
         ),
+        Node(bind(publish_set, variant_name=variant.name), {**_SET, **_WORK}, "synthetic_set", name="publish_set"),
     ]
     return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
