@@ -278,6 +278,17 @@ def test_the_folder_says_how_it_is_drawn_from(pipeline):
     assert torch.equal(said, asked)
 
 
+def test_the_folder_keeps_the_interval_of_guidance(pipeline):
+    assert list(pipeline.config.guidance_interval) == [0.0, 1.0]
+    whole, part = (
+        pipeline(
+            "a lesion", guidance_scale=4.0, guidance_interval=interval, generator=_seeded(0), output_type="pt"
+        ).images
+        for interval in (None, (0.0, 0.3))
+    )
+    assert not torch.equal(whole, part)
+
+
 def test_several_images_of_a_prompt_are_those_of_the_prompt_repeated(pipeline):
     options = {"generator": _seeded(0, 1, 2, 3), "output_type": "pt"}
     several = pipeline(["dark", "light"], num_images_per_prompt=2, **options).images

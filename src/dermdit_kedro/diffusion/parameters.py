@@ -161,6 +161,8 @@ class SamplerConfig(Parameters):
             `flow_euler`, `flow_heun` for `flow`.
         num_inference_steps: Steps of the scheduler.
         guidance_scale: Classifier-free guidance; 1 is the conditional model alone.
+        guidance_interval: Share of the steps at which guidance begins and ends; outside it a step costs half.
+        negative_prompt: What guidance moves away from; empty for the null prompt.
         batch_size: Images at a time in each process; changes speed alone.
     """
 
@@ -169,4 +171,15 @@ class SamplerConfig(Parameters):
     scheduler: Literal["ddpm", "ddim", "dpm_solver", "unipc", "flow_euler", "flow_heun"] = "flow_euler"
     num_inference_steps: int = Field(default=20, gt=0)
     guidance_scale: float = Field(default=2.0, ge=1)
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    negative_prompt: str = ""
     batch_size: int = Field(default=32, gt=0)
+
+    @model_validator(mode="after")
+    def _interval_is_within_the_steps(self) -> Self:
+        first, last = self.guidance_interval
+        if not 0 <= first < last <= 1:
+            raise ValueError(
+                f"guidance_interval must be two rising shares within [0, 1]. Got {list(self.guidance_interval)}"
+            )
+        return self

@@ -32,6 +32,8 @@ def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> t
     images = pipeline(
         list(rows["prompt"]),
         guidance_scale=sampler.guidance_scale if pipeline.config.conditional else 1.0,
+        guidance_interval=sampler.guidance_interval,
+        negative_prompt=sampler.negative_prompt,
         num_inference_steps=sampler.num_inference_steps,
         generator=generators,
         output_type="pt",

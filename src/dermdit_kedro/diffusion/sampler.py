@@ -10,56 +10,10 @@ from torch import Tensor
 
 # diffusers loads parts only from modules that are already imported: these hold ours
 from dermdit_kedro.diffusion import patch_autoencoder, transformer  # noqa: F401
+from dermdit_kedro.diffusion.denoising import denoise
 from dermdit_kedro.prompts.clip import encode_text
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-
-
-def denoise(
-    denoiser: Any,
-    scheduler: Any,
-    noise: Tensor,
-    embeddings: Tensor,
-    mask: Tensor,
-    *,
-    guidance_scale: float,
-    num_inference_steps: int,
-    generator: Any = None,
-) -> Tensor:
-    """Turn noise into latents, step by step of the scheduler.
-
-    Args:
-        denoiser: DermDiT or the U-Net; where it tells a variance too, that of the prompt is used unguided.
-        scheduler: A diffusers scheduler that fits the objective.
-        noise: Standard normal (b, c, h, w).
-        embeddings: Text embeddings (b, l, e) in the precision of the denoiser; where guided (2 b, l, e), what to move
-            away from first.
-        mask: True where a text token is real, (b, l) or (2 b, l).
-        guidance_scale: Classifier-free guidance over all latent channels; 1 is the conditional model alone.
-        num_inference_steps: Steps of the scheduler.
-        generator: One for all, or one an image, for schedulers that add noise.
-
-    Returns:
-        Scaled latents (b, c, h, w) in the precision of the noise, in which every step is summed up.
-    """
-    is_guided = guidance_scale != 1
-    scheduler.set_timesteps(num_inference_steps, device=noise.device)
-    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-    extra = {"generator": generator} if "generator" in scheduler.step.__code__.co_varnames else {}
-    for t in scheduler.timesteps:
-        doubled = torch.cat([latents] * 2) if is_guided else latents
-        if hasattr(scheduler, "scale_model_input"):
-            doubled = scheduler.scale_model_input(doubled, t)
-        prediction = denoiser(
-            doubled.to(embeddings.dtype), t.expand(len(doubled)), encoder_hidden_states=embeddings,
-            encoder_attention_mask=mask, return_dict=False,
-        )[0].to(noise.dtype)  # fmt: skip
-        if is_guided:
-            away, toward = prediction.chunk(2)
-            guided = away + guidance_scale * (toward - away)
-            prediction = torch.cat([guided[:, : noise.shape[1]], toward[:, noise.shape[1] :]], dim=1)
-        latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
-    return latents
 
 
 def decode_latents(vae: Any, latents: Tensor) -> Tensor:
@@ -88,6 +42,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         conditional: Whether the denoiser was trained with prompts; if not, every prompt is the null prompt.
         guidance_scale: Guidance where a call names none.
         num_inference_steps: Steps where a call names none.
+        guidance_interval: Where guidance begins and ends, where a call does not say.
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser->vae"
@@ -102,14 +57,16 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         conditional: bool = True,
         guidance_scale: float = 1.0,
         num_inference_steps: int = 20,
+        guidance_interval: Sequence[float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
         self.register_modules(
             denoiser=denoiser, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
         )
         self.register_to_config(
-            conditional=conditional, guidance_scale=guidance_scale, num_inference_steps=num_inference_steps
-        )
+            conditional=conditional, guidance_scale=guidance_scale, num_inference_steps=num_inference_steps,
+            guidance_interval=list(guidance_interval),
+        )  # fmt: skip
 
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts (equation 2).
@@ -136,6 +93,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         negative_prompt: str | Sequence[str] | None = None,
+        guidance_interval: tuple[float, float] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
     ) -> Any:
@@ -149,6 +107,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
             num_images_per_prompt: Images drawn of each prompt, side by side in the result.
             generator: One for all, or one an image, so that an image does not depend on its batch.
             negative_prompt: What guidance moves away from, one for all or one a prompt; null for the null prompt.
+            guidance_interval: Share of the steps at which guidance begins and ends; null for what the folder says.
             output_type: `pil`, `np` (float (b, H, W, 3) in [0, 1]), `pt` (float (b, 3, H, W) in [0, 1]) or `latent`.
             return_dict: Whether to wrap the images as diffusers does.
 
@@ -168,7 +127,8 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         if scale != 1 and not self.config.conditional:
             raise ValueError(f"guidance_scale must be 1 for an unconditional model. Got {scale}")
         texts, aways = ([text for text in each for _ in range(num_images_per_prompt)] for each in (prompts, negatives))
-        images: Any = self._denoise(texts, scale, steps, generators, aways)
+        begin, end = guidance_interval or self.config.guidance_interval
+        images: Any = self._denoise(texts, scale, steps, generators, aways, (begin, end))
         if output_type != "latent":
             images = decode_latents(self.vae, images)
         if output_type in ("pil", "np"):
@@ -179,7 +139,13 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def _denoise(
-        self, prompts: list[str], guidance_scale: float, num_inference_steps: int, generators: Any, away: list[str]
+        self,
+        prompts: list[str],
+        guidance_scale: float,
+        num_inference_steps: int,
+        generators: Any,
+        away: list[str],
+        guidance_interval: tuple[float, float],
     ) -> Tensor:
         from diffusers.utils.torch_utils import randn_tensor
 
@@ -189,7 +155,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         noise = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=torch.float32)
         return denoise(
             self.denoiser, self.scheduler, noise, embeddings, mask, guidance_scale=guidance_scale,
-            num_inference_steps=num_inference_steps, generator=generators,
+            num_inference_steps=num_inference_steps, generator=generators, guidance_interval=guidance_interval,
         )  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from dermdit_kedro.atomic import write_json
 from dermdit_kedro.dermoscopy.images import build_image_index, contact_sheet, to_uint8, write_png
 from dermdit_kedro.diffusion import SAMPLES
 from dermdit_kedro.diffusion.denoisers import build_denoiser
+from dermdit_kedro.diffusion.denoising import denoise
 from dermdit_kedro.diffusion.latents import LatentStack
 from dermdit_kedro.diffusion.objective import Objective, build_scheduler
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
-from dermdit_kedro.diffusion.sampler import decode_latents, denoise
+from dermdit_kedro.diffusion.sampler import decode_latents
 from dermdit_kedro.handles import COMPLETE, Latents, ModelFolder, TextEmbeddings
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.seeds import stable_seed
@@ -141,7 +142,7 @@ def _drawer(job: Job, data: DenoisingData, objective: ObjectiveConfig, seed: int
         latents = denoise(
             model, build_scheduler(objective, sampler), noise, embeddings, mask,
             guidance_scale=sampler.guidance_scale if is_guided else 1.0,
-            num_inference_steps=sampler.num_inference_steps,
+            num_inference_steps=sampler.num_inference_steps, guidance_interval=sampler.guidance_interval,
             generator=torch.Generator().manual_seed(stable_seed(seed, "drawn", step)),
         )  # fmt: skip
         images = to_uint8(decode_latents(autoencoder, latents) * 2 - 1).permute(0, 2, 3, 1).cpu().numpy()

@@ -33,16 +33,23 @@ class Attention(nn.Module):
         self.to_kv = nn.Linear(hidden_size, 2 * hidden_size)
         self.to_out = nn.Linear(hidden_size, hidden_size)
 
+    def keys_values(self, context: Float[Tensor, "b m d"]) -> Float[Tensor, "2 b a m k"]:
+        """Return keys and values of the context, by head (a heads of size k)."""
+        kv: Tensor = self.to_kv(context).view(*context.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return kv
+
     def forward(
         self,
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "b m d"],
-        mask: Bool[Tensor, "b 1 1 m"] | None = None,
+        mask: Bool[Tensor, "b 1 1 _"] | None = None,
+        text_kv: Float[Tensor, "2 b a l k"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """Attend; where `mask` is False a context token has no influence."""
+        """Attend to the context and, behind it, to `text_kv`; where `mask` is False a token has no influence."""
         b, n, d = x.shape
         q = self.to_q(x).view(b, n, self.num_heads, -1).transpose(1, 2)
-        k, v = self.to_kv(context).view(b, context.shape[1], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        kv = self.keys_values(context)
+        k, v = kv if text_kv is None else torch.cat([kv, text_kv], dim=3)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         attended: Tensor = self.to_out(out.transpose(1, 2).reshape(b, n, d))
         return attended
@@ -68,6 +75,7 @@ class SingleTokenAttention(nn.Module):
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "b 1 d"],
         mask: Bool[Tensor, "b 1 1 1"] | None = None,
+        text_kv: None = None,
     ) -> Float[Tensor, "b 1 d"]:
         """Attend; the same for every image token, so one is returned for all."""
         attended: Tensor = self.to_out(self.to_v(context))
@@ -111,19 +119,20 @@ class DermDiTBlock(nn.Module):
         self,
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "b m d"],
-        mask: Bool[Tensor, "b 1 1 m"] | None,
+        mask: Bool[Tensor, "b 1 1 _"] | None,
         modulation: Float[Tensor, "b 6 d"] | None,
+        text_kv: Float[Tensor, "2 b a l k"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Apply the three residual branches."""
         if self.modulation is None or modulation is None:
             y = self.norm_self(x)
             x = x + self.self_attention(y, y)
-            x = x + self.cross_attention(self.norm_cross(x), context, mask)
+            x = x + self.cross_attention(self.norm_cross(x), context, mask, text_kv)
             return x + self.mlp(self.norm_mlp(x))
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (modulation + self.modulation).unsqueeze(2).unbind(1)
         y = self.norm_self(x) * (1 + scale_1) + shift_1
         x = x + gate_1 * self.self_attention(y, y)
-        x = x + self.cross_attention(self.norm_cross(x), context, mask)
+        x = x + self.cross_attention(self.norm_cross(x), context, mask, text_kv)
         return x + gate_2 * self.mlp(self.norm_mlp(x) * (1 + scale_2) + shift_2)
 
 
@@ -221,18 +230,35 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    def cache_text(self, text: Float[Tensor, "b l e"]) -> list[Float[Tensor, "2 b a l k"]] | None:
+        """Compute what every block makes of the text; it is the same at every timestep, so a sampler does it once.
+
+        Args:
+            text: Text embeddings E_t (equation 2).
+
+        Returns:
+            Keys and values of the text tokens for each block, as `forward` takes them; None where the text is not
+            attended to as tokens.
+        """
+        if self.text_proj is None or self.config.conditioning != "tokens":
+            return None
+        tokens = self.norm_context(self.text_proj(text))
+        return [block.cross_attention.keys_values(tokens) for block in self.blocks]
+
     def _context(
-        self, t: Float[Tensor, "b d"], text: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]
-    ) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b 1 1 m"] | None]:
-        """Return what the blocks attend to, and which of it is real."""
+        self, t: Float[Tensor, "b d"], text: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"], has_cache: bool
+    ) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b 1 1 _"] | None]:
+        """Return what the blocks attend to, but for what they have cached, and which of all it is real."""
         if self.text_proj is None:
             return self.norm_context(t.unsqueeze(1)), None
+        is_real = F.pad(mask, (1, 0), value=True)[:, None, None, :]  # the timestep is always seen
+        if has_cache:
+            return self.norm_context(t.unsqueeze(1)), is_real
         tokens = self.text_proj(text)  # (b, l, d)
         if self.config.conditioning == "pooled":
             weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(2).to(tokens.dtype)
             return self.norm_context((t + (weights * tokens).sum(1)).unsqueeze(1)), None
-        context = self.norm_context(torch.cat([t.unsqueeze(1), tokens], dim=1))
-        return context, F.pad(mask, (1, 0), value=True)[:, None, None, :]  # the timestep is always seen
+        return self.norm_context(torch.cat([t.unsqueeze(1), tokens], dim=1)), is_real
 
     def forward(
         self,
@@ -241,6 +267,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         encoder_hidden_states: Float[Tensor, "b l e"],
         encoder_attention_mask: Bool[Tensor, "b l"],
         return_dict: bool = True,
+        text_cache: list[Float[Tensor, "2 b a l k"]] | None = None,
     ) -> Any:
         """Predict what the objective asks for (equation 4).
 
@@ -250,6 +277,7 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
             encoder_hidden_states: Text embeddings E_t (equation 2).
             encoder_attention_mask: True where a text token is real.
             return_dict: Whether to wrap the tensor as diffusers does.
+            text_cache: What `cache_text` made of the text; None to compute it here.
 
         Returns:
             `Transformer2DModelOutput` with the prediction (b, out_channels, h, w), or a tuple of it.
@@ -257,13 +285,13 @@ class DermDiTTransformer2DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dtype = self.patch_embed.weight.dtype
         x = self.patch_embed(patchify(sample, self.config.patch_size)) + self.positions.to(dtype)  # (b, n, d)
         t = self.timestep_embed(self.timestep_sinusoids(timestep.expand(len(sample))).to(dtype))  # (b, d)
-        context, mask = self._context(t, encoder_hidden_states, encoder_attention_mask)
+        context, mask = self._context(t, encoder_hidden_states, encoder_attention_mask, text_cache is not None)
         modulation = None if self.modulation is None else self.modulation(F.silu(t)).unflatten(1, (6, -1))
-        for block in self.blocks:
+        for block, text_kv in zip(self.blocks, text_cache or [None] * len(self.blocks), strict=True):
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = self._gradient_checkpointing_func(block, x, context, mask, modulation)
             else:
-                x = block(x, context, mask, modulation)
+                x = block(x, context, mask, modulation, text_kv)
         x = self.proj_out(self.norm_out(x))
         prediction = unpatchify(x, self.config.patch_size, (sample.shape[2], sample.shape[3]))
         return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)
