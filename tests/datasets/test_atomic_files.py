@@ -72,7 +72,7 @@ def test_a_kill_while_saving_never_leaves_half_a_file(tmp_path: Path) -> None:
 
 def test_every_file_of_the_catalog_is_atomic(root: Path) -> None:
     kinds = {
-        entry["type"]
+        entry.get("dataset", entry["type"])  # of a folder of files the type of each
         for path in (root / "conf").rglob("catalog*.yml")
         for entry in OmegaConf.to_container(OmegaConf.load(path), resolve=False).values()
     }

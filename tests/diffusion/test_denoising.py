@@ -102,6 +102,11 @@ def test_without_guided_steps_the_images_are_those_of_the_conditional_model():
     assert (halfway.abs() > conditional.abs()).all()
 
 
+def test_a_negative_prompt_without_guidance_is_refused():
+    with pytest.raises(ValueError, match="negative_prompt is read where guidance_scale is above 1"):
+        SamplerConfig(guidance_scale=1.0, negative_prompt="hair")
+
+
 @pytest.mark.parametrize("interval", [(0.5, 0.5), (0.8, 0.2), (-0.1, 1.0), (0.0, 1.1)])
 def test_an_interval_that_is_none_is_refused(interval):
     with pytest.raises(ValueError, match="guidance_interval must be two rising shares"):

@@ -107,7 +107,7 @@ def test_a_server_that_dies_ends_the_run_and_what_it_said_is_kept(tmp_path, phan
         assert len(server.asked) == 10
         server.is_well = False
         job = caption_job(tmp_path, phantoms, prompt_set, rows=20)
-        with pytest.raises(UserError, match=r"3 requests in a row.*503 out of order"):
+        with pytest.raises(UserError, match=r"[34] requests in a row.*503 out of order"):
             launch(job, LaunchConfig())
         server.is_well = True
         launch(job, LaunchConfig())

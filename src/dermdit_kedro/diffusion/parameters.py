@@ -183,3 +183,11 @@ class SamplerConfig(Parameters):
                 f"guidance_interval must be two rising shares within [0, 1]. Got {list(self.guidance_interval)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _negative_prompts_need_guidance(self) -> Self:
+        if self.negative_prompt and self.guidance_scale == 1:
+            raise ValueError(
+                f"negative_prompt is read where guidance_scale is above 1. Got {self.negative_prompt!r} at scale 1"
+            )
+        return self
