@@ -41,7 +41,9 @@ NO_CONTROLS = pd.DataFrame(columns=list(CONTROL_COLUMNS))
 
 def as_drafts(prompts, ids, **columns) -> pd.DataFrame:
     drafts = pd.DataFrame({"image_id": ids, "prompt": prompts, "prompt_source": "by hand", "instruction_sha256": "0"})
-    return drafts.assign(**{"answer": prompts, "attempts": 1, "repair": "", "repair_reason": "", **columns})
+    return drafts.assign(
+        **{"answer": prompts, "answer_is_cut": False, "attempts": 1, "repair": "", "repair_reason": "", **columns}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,8 @@ def test_each_prompt_is_found_for_what_it_is(audited, row):
 
 def test_the_columns_are_the_contract(audited):
     assert list(audited[0].columns) == [
-        "image_id", "prompt", "prompt_source", "instruction_sha256", "answer", "attempts", "repair", "repair_reason",
-        "token_count", "truncated", *FLAGS
+        "image_id", "prompt", "prompt_source", "instruction_sha256", "answer", "answer_is_cut", "attempts", "repair",
+        "repair_reason", "token_count", "truncated", *FLAGS
     ]  # fmt: skip
     assert str(audited[0]["token_count"].dtype) == "Int64"
     assert all(audited[0][flag].dtype == bool for flag in (*FLAGS, "truncated"))
@@ -131,7 +133,12 @@ def test_answers_are_told_apart_from_what_was_made_of_them(tokenizer):
         "no answer: HTTP 500 a; b",
     ]
     drafts = as_drafts(
-        [good] * 3, ["a", "b", "c"], answer=[bad, good, ""], repair=["retry", "", "template"], repair_reason=reasons
+        [good] * 3,
+        ["a", "b", "c"],
+        answer=[bad, good, ""],
+        answer_is_cut=[True, False, False],
+        repair=["retry", "", "template"],
+        repair_reason=reasons,
     )
     manifest = pd.DataFrame(
         {"image_id": ["a", "b", "c"], "is_malignant": True, "tone_group": ["dark", "dark", "light"]}
@@ -142,6 +149,7 @@ def test_answers_are_told_apart_from_what_was_made_of_them(tokenizer):
     assert report["answers"]["attribute_recall"]["is_malignant"] == pytest.approx(1 / 3)
     assert report["answers"]["contradictions"]["is_malignant"] == pytest.approx(1 / 3)
     assert report["answers"]["empty"] == 1
+    assert report["answers"]["cut"] == 1
     assert report["repairs"] == {
         "retry": 1, "template": 1,
         "reasons": {"contradicts whether it is malignant or benign": 1, "leaves out the skin tone": 1, "no answer": 1},

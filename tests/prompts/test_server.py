@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import io
 import logging
@@ -113,6 +114,18 @@ def test_a_server_that_dies_ends_the_run_and_what_it_said_is_kept(tmp_path, phan
         launch(job, LaunchConfig())
         assert server.after_success == []
     assert set(drafts_of(job)["repair"]) == {""}
+
+
+def test_it_works_where_an_event_loop_runs_already(phantoms):
+    """As in a notebook."""
+    _, images = phantoms
+
+    async def cell(captioner_of) -> list:
+        captioner = load_captioner(served(captioner_of))
+        return list(captioner([Request(str(i), {}, f"say {i}", images.path / "00.png") for i in range(3)]))
+
+    with CaptioningServer() as server:
+        assert len(asyncio.run(cell(server))) == 3
 
 
 def test_an_interrupt_leaves_no_request_under_way(phantoms):

@@ -35,7 +35,8 @@ def audit_prompts(
     invent an age. Both are shares of the rows in which the attribute is known, null where there is none.
 
     Args:
-        drafts: image_id, prompt, prompt_source, instruction_sha256, answer, attempts, repair, repair_reason.
+        drafts: image_id, prompt, prompt_source, instruction_sha256, answer, answer_is_cut, attempts, repair,
+            repair_reason.
         controls: image_id, control, answer, control_answer.
         manifest: image_id and the attributes.
         tokenizer: The text encoder's.
@@ -66,7 +67,7 @@ def audit_prompts(
         **_of_tokens(table),
         "cut_attributes": _count_cut(table, truth, tokenizer, limit, attributes),
         "repairs": _count_repairs(drafts),
-        "answers": None if answers is None else _report(answers, truth, attributes),
+        "answers": None if answers is None else _report_answers(answers, truth, attributes),
         "controls": score_controls(controls),
         "by_tone_group": {},
     }
@@ -76,7 +77,9 @@ def audit_prompts(
         if of_group.any():
             group = {**_report(table[of_group], truth[of_group], attributes), **_of_tokens(table[of_group])}
             group["repairs"] = _count_repairs(drafts[of_group])
-            group["answers"] = None if answers is None else _report(answers[of_group], truth[of_group], attributes)
+            group["answers"] = None
+            if answers is not None:
+                group["answers"] = _report_answers(answers[of_group], truth[of_group], attributes)
             report["by_tone_group"][tone] = group
     return prompts, report
 
@@ -118,6 +121,10 @@ def _report(table: pd.DataFrame, truth: pd.DataFrame, attributes: Sequence[Attri
         "repetitive": int(table["is_repetitive"].sum()),
         "diversity": score_diversity(texts, list(records(truth))),
     }
+
+
+def _report_answers(answers: pd.DataFrame, truth: pd.DataFrame, attributes: Sequence[Attribute]) -> dict[str, Any]:
+    return {**_report(answers, truth, attributes), "cut": int(answers["answer_is_cut"].sum())}
 
 
 def _of_tokens(table: pd.DataFrame) -> dict[str, Any]:

@@ -26,9 +26,11 @@ from dermdit_kedro.prompts.parameters import PromptSetConfig
 from dermdit_kedro.seeds import stable_seed
 
 DRAFT_COLUMNS = (
-    "image_id", "prompt", "prompt_source", "instruction_sha256", "answer", "attempts", "repair", "repair_reason",
+    "image_id", "prompt", "prompt_source", "instruction_sha256", "answer", "answer_is_cut", "attempts", "repair",
+    "repair_reason",
 )  # fmt: skip
-"""Columns of the drafts, in order. `answer` is the captioner's first; `repair` is "", `retry` or `template`."""
+"""Columns of the drafts, in order. `answer` is the captioner's first, `answer_is_cut` where it had no end; `repair` is
+"", `retry` or `template`."""
 
 CONTROL_COLUMNS = ("image_id", "control", "instruction_sha256", "answer", "control_answer")
 """Columns of the controls, in order."""
@@ -86,6 +88,7 @@ class Row:
             "prompt_source": "template" if repair == "template" else source,
             "instruction_sha256": self.record["instruction_sha256"],
             "answer": first[0].text,
+            "answer_is_cut": first[0].is_cut,
             "attempts": len(given),
             "repair": repair,
             "repair_reason": REASONS.join(first[1]) if repair else "",
@@ -154,10 +157,9 @@ def _next(rows: list[Row], answers: Answers) -> dict[str, Request]:
 def _write(job: Job, rows: list[Row], answers: Answers, source: str) -> None:
     drafts = pd.DataFrame([row.draft(answers, source) for row in rows if not row.record["control"]])
     controls = pd.DataFrame(_controls(rows, answers), columns=list(CONTROL_COLUMNS)).astype("str")
+    texts = [name for name in DRAFT_COLUMNS if name not in ("answer_is_cut", "attempts")]
     with atomic_file(job.result / "drafts.parquet") as aside:
-        drafts[list(DRAFT_COLUMNS)].astype({name: "str" for name in DRAFT_COLUMNS if name != "attempts"}).to_parquet(
-            aside, index=False
-        )
+        drafts[list(DRAFT_COLUMNS)].astype(dict.fromkeys(texts, "str")).to_parquet(aside, index=False)
     with atomic_file(job.result / "controls.parquet") as aside:
         controls.to_parquet(aside, index=False)
 

@@ -10,6 +10,9 @@ import base64
 import ipaddress
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +28,32 @@ _REFUSES_ALL = frozenset({401, 403, 404, 405})
 _LONGEST_PAUSE_S = 30.0
 _GREETING_S = 10.0
 _PAUSES = tenacity.wait_random_exponential(multiplier=0.25, max=_LONGEST_PAUSE_S)
+
+
+@contextmanager
+def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop in a thread of its own: the caller's may have one that runs already, as in a notebook.
+
+    Yields:
+        The loop, for `asyncio.run_coroutine_threadsafe`; what is still under way at the end is cancelled.
+    """
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class _TryAgainError(Exception):
@@ -52,8 +81,8 @@ class ChatClient:
         self.host = urlsplit(config.url).netloc
         self._headers = {"Authorization": f"Bearer {_key(config)}"} if config.api_key_variable else {}
         self._failures = 0
-        with asyncio.Runner() as runner:
-            runner.run(self._greet())
+        with event_loop() as loop:
+            asyncio.run_coroutine_threadsafe(self._greet(), loop).result()
 
     def session(self) -> aiohttp.ClientSession:
         """Open a session; proxies of the environment are used for other machines, never for this one."""

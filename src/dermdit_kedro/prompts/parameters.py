@@ -28,7 +28,7 @@ class ServerConfig(Parameters):
         max_failures: Requests in a row that may fail in all their attempts before the run ends.
     """
 
-    url: str = Field(pattern=r"^https?://[^/\s@]+(/.*)?$")
+    url: str = Field(pattern=r"^https?://[^/\s@?#]+(/[^\s@?#]*)?$")
     api_key_variable: str | None = None
     max_concurrency: int = Field(default=16, gt=0)
     timeout_s: float = Field(default=120.0, gt=0)

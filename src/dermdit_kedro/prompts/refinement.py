@@ -6,7 +6,7 @@ import logging
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.prompts.captioners import Answer
-from dermdit_kedro.prompts.chat_client import ChatClient
+from dermdit_kedro.prompts.chat_client import ChatClient, event_loop
 from dermdit_kedro.prompts.instructions import check_template
 from dermdit_kedro.prompts.parameters import RefinementConfig
 
@@ -42,7 +42,9 @@ def refine(template: str, config: RefinementConfig) -> dict[str, str]:
     client = ChatClient(config.server, config.model, _LONGEST_ANSWER)
     logger.warning("the instruction %s is sent to %s, model %s", config.instruction, client.host, config.model)
     fields = ", ".join(field for field in ("{facts}", "{view}", "{words}") if field in template)
-    answer = asyncio.run(_ask(client, _REQUEST.format(fields=fields, template=template)))
+    with event_loop() as loop:
+        request = _REQUEST.format(fields=fields, template=template)
+        answer = asyncio.run_coroutine_threadsafe(_ask(client, request), loop).result()
     if not answer.text:
         raise UserError(f"{client.host} did not rewrite the instruction: {answer.error or 'an empty answer'}")
     refined = check_template(f"that {config.model} wrote", answer.text.strip('-` "'))

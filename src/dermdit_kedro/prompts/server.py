@@ -4,13 +4,13 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
-from typing import Any
 
 import aiohttp
 
 from dermdit_kedro.prompts.captioners import Answer, Request
-from dermdit_kedro.prompts.chat_client import ChatClient
+from dermdit_kedro.prompts.chat_client import ChatClient, event_loop
 from dermdit_kedro.prompts.parameters import CaptionerConfig
 
 logger = logging.getLogger(__name__)
@@ -40,20 +40,22 @@ class ServerCaptioner:
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Answer]]:
         """Answer the requests as the server does; at most `max_concurrency` are under way."""
-        remaining, under_way = iter(requests), dict[asyncio.Task[Answer], Request]()
-        with asyncio.Runner() as runner:
-            session = runner.run(self._open())
+        remaining, under_way = iter(requests), dict[Future[Answer], Request]()
+        with event_loop() as loop:
+            session = asyncio.run_coroutine_threadsafe(self._open(), loop).result()
             try:
                 while True:
                     for request in islice(remaining, self._concurrency - len(under_way)):
-                        under_way[runner.get_loop().create_task(self._answer(session, request))] = request
+                        asked = asyncio.run_coroutine_threadsafe(self._answer(session, request), loop)
+                        under_way[asked] = request
                     if not under_way:
                         return
-                    done, _ = runner.run(_first_of(under_way))
-                    for task in done:
-                        yield under_way.pop(task), task.result()
+                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        yield under_way.pop(future), future.result()
             finally:
-                runner.run(_close(session, under_way))
+                for future in under_way:
+                    future.cancel()
+                asyncio.run_coroutine_threadsafe(session.close(), loop).result()
 
     async def _open(self) -> aiohttp.ClientSession:
         return self.client.session()
@@ -71,14 +73,3 @@ def _png(request: Request) -> bytes | None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
-
-
-async def _first_of(tasks: Iterable["asyncio.Task[Answer]"]) -> Any:
-    return await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _close(session: aiohttp.ClientSession, tasks: Iterable["asyncio.Task[Answer]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await session.close()
