@@ -63,6 +63,20 @@ class TableRow(Parameters):
     prompt: str | None = Field(default=None, min_length=1)
 
 
+class SwapConfig(Parameters):
+    """Images for which one word of the prompt is changed.
+
+    Attributes:
+        attributes: What is swapped, one after the other; what the prompts do not name is left out.
+        num_seeds: Images of each value, all measured.
+        shown: Images of each value in the figure.
+    """
+
+    attributes: tuple[GroupAttribute, ...] = ("tone_group", "is_malignant", "site")
+    num_seeds: int = Field(default=16, gt=0)
+    shown: int = Field(default=6, gt=0)
+
+
 class BlankScreen(Parameters):
     """Set aside images that show next to nothing.
 

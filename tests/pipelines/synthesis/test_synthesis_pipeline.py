@@ -25,8 +25,9 @@ def catalog(root):
 def test_outputs_are_the_contract_and_all_in_the_catalog(catalog):
     outputs = create_pipeline([CONDITIONAL, UNCONDITIONAL]).all_outputs()
     expected = {f"{name}.{entry}" for name in ("dermdit", "ldm") for entry in PER_VARIANT}
+    expected |= {f"dermdit.{entry}" for entry in SWAPS}  # without prompts there is nothing to swap
     assert outputs == expected | {"train_features", "screening_classifier"}
-    patterns = {f"{{variant}}.{entry}" for entry in PER_VARIANT} | {
+    patterns = {f"{{variant}}.{entry}" for entry in (*PER_VARIANT, *SWAPS)} | {
         "train_features", "screening_classifier", "synthesis_table",
     }  # fmt: skip
     assert set(catalog) == patterns
@@ -52,16 +53,18 @@ def test_names_are_the_functions_names_in_the_variants_namespace():
     names = {node.name for node in create_pipeline([CONDITIONAL]).nodes}
     shared = {"extract_train_features", "train_screening_classifier"}
     assert names == shared | {
-        f"dermdit.{verb}" for verb in ("plan_synthesis", "sample_images", "screen_images", "publish_set")
+        f"dermdit.{verb}"
+        for verb in ("plan_synthesis", "sample_images", "screen_images", "publish_set", "swap_prompts")
     }
 
 
 def test_parameters_are_valid_and_typed(root):
-    from dermdit_kedro.augmentation.parameters import ScreeningConfig, SynthesisConfig
+    from dermdit_kedro.augmentation.parameters import ScreeningConfig, SwapConfig, SynthesisConfig
     from dermdit_kedro.diagnosis.parameters import ClassifierConfig
 
     blocks = yaml.safe_load((root / "conf/base/synthesis/parameters.yml").read_text())
     kinds = {"synthesis": SynthesisConfig, "screening": ScreeningConfig, "screening_classifier": ClassifierConfig}
+    kinds["prompt_swaps"] = SwapConfig
     assert set(blocks) == set(kinds)
     for name, kind in kinds.items():
         assert kind.model_validate(blocks[name])

@@ -11,7 +11,7 @@ from dermdit_kedro.pipelines.synthesis.nodes import (
     screen_images,
     train_screening_classifier,
 )
-from dermdit_kedro.pipelines.synthesis.set_nodes import publish_set
+from dermdit_kedro.pipelines.synthesis.set_nodes import publish_set, swap_prompts
 from dermdit_kedro.pipelines.variants import Variant, bind
 
 _REAL = {"images": "images", "manifest": "manifest"}
@@ -89,4 +89,12 @@ def _variant(variant: Variant) -> Pipeline:
         ),
         Node(bind(publish_set, variant_name=variant.name), {**_SET, **_WORK}, "synthetic_set", name="publish_set"),
     ]
+    if variant.prompt_set is not None:
+        swapped = {"generator": "generator", "manifest": "manifest", "prompt_set": "params:prompt_set"}
+        swapped |= {name: screens[name] for name in ("screening_classifier_folder", "data_engineering")}
+        swapped |= {name: f"params:{name}" for name in ("prompt_swaps", "synthesis", "sampler", "seed")}
+        nodes.append(
+            Node(swap_prompts, {**swapped, **_WORK}, ["prompt_swaps", "prompt_swap_figure"], name="swap_prompts")
+        )
+        parameters["params:prompt_swaps"] = "params:prompt_swaps"
     return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
