@@ -15,6 +15,7 @@ PER_VARIANT = (
     "screening",
     "synthetic_set",
 )
+SWAPS = ("prompt_swaps", "prompt_swap_figure")
 
 
 @pytest.fixture(scope="module")
