@@ -15,6 +15,9 @@ from dermdit_kedro.report.samples import SampleCell, cells_of
 
 LIBRARIES = ("torch", "diffusers", "transformers", "timm", "kedro", "fairlearn", "scikit-learn")
 MEASURES = {"auc": "AUC", "recall": "Recall", "f1": "F1"}
+SWAPS = ".prompt_swap_figure"
+"""How the name of a variant's prompt swaps ends."""
+
 FIGURE_ORDER = ("data_figure", "training_curves_figure", "density_figure", "pca_figure", "group_performance_figure")
 
 
@@ -30,6 +33,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     """
     charts = {name: describe_chart(figures[name]) for name in FIGURE_ORDER if name in figures}
     charts |= _prompt_charts(summary["prompt_audit"])
+    charts |= {name: describe_chart(figure) for name, figure in figures.items() if name.endswith(SWAPS)}
     grid = figures.get("sample_grid_figure")
     return render_template(
         "report.html.j2",

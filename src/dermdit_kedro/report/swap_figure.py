@@ -12,6 +12,7 @@ from dermdit_kedro.report.samples import embed_image
 from dermdit_kedro.report.wording import readable
 
 _ROW_PX, _TITLE = 84, 0.5
+_HEADINGS = {"tone_group": "skin tone", "is_malignant": "benign or malignant"}
 
 
 def prompt_swap_figure(
@@ -32,7 +33,7 @@ def prompt_swap_figure(
     figure, y = go.Figure(), 0.0
     for attribute, values in scores.items():
         y -= _TITLE
-        _write(figure, 0, y, f"<b>{readable(attribute.removeprefix('is_'))}</b>", "bottom")
+        _write(figure, 0, y, f"<b>{_HEADINGS.get(attribute, readable(attribute))}</b>", "bottom")
         for value, score in values.items():
             rows = plan[(plan["attribute"] == attribute) & (plan["value"] == value)].head(shown)
             _write(figure, 0, y - 0.5, value.replace("-", " "), "middle")

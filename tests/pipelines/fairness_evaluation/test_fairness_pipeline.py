@@ -52,7 +52,7 @@ def test_every_output_lies_on_disk_in_a_layer_of_its_own(catalog):
 
 def test_inputs_are_those_of_other_pipelines(pipeline):
     data = {name for name in pipeline.inputs() if not name.startswith("params:")}
-    own_kinds = {"synthetic_images", "synthetic_manifest", "screening", "training_history"}
+    own_kinds = {"synthetic_images", "synthetic_manifest", "screening", "training_history", "prompt_swap_figure"}
     assert {name.split(".")[1] for name in data if "." in name} == own_kinds | {"prompt_audit"}
     assert {name for name in data if "." not in name} == {
         "images", "manifest", "train_features", "work_dir", "autoencoder_report", "data_report",

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from kedro.io import DataCatalog, MemoryDataset
@@ -18,6 +19,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.reporting import (
 )
 from dermdit_kedro.pipelines.variants import Variant
 from dermdit_kedro.report.parameters import ReportConfig
+from dermdit_kedro.report.swap_figure import prompt_swap_figure
 
 # A node that gathers from several namespaces cannot have one itself.
 pytestmark = pytest.mark.filterwarnings("ignore:One or more dataset names contain:UserWarning")
@@ -49,6 +51,7 @@ def catalog_of(folder: Path, content: dict[str, Any]) -> DataCatalog:
 def test_the_run_writes_every_output_and_twice_the_same(tmp_path: Path, run: Any) -> None:
     pipeline = create_reporting_pipeline(VARIANTS, ARMS, ("five_attributes",))
     content = {**run.make_drawing_inputs(tmp_path / "inputs"), **run.make_parts()}
+    content["dermdit.prompt_swap_figure"] = prompt_swap_figure(pd.DataFrame(), None, {}, shown=1, thumbnail_px=8)
     for name in ("first", "second"):
         SequentialRunner().run(pipeline, catalog_of(tmp_path / name, content))
     written = sorted(file.relative_to(tmp_path / "first") for file in (tmp_path / "first").rglob("*") if file.is_file())
@@ -58,7 +61,7 @@ def test_the_run_writes_every_output_and_twice_the_same(tmp_path: Path, run: Any
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
     summary = json.loads((tmp_path / "first/08_reporting/summary.json").read_text())
     assert summary["training"]["dermdit"]["last_step"] == 600
-    assert (tmp_path / "first/08_reporting/report.html").read_text().count("<figcaption>") == 7
+    assert (tmp_path / "first/08_reporting/report.html").read_text().count("<figcaption>") == 8
 
 
 def test_the_graph_reads_what_the_pipelines_write() -> None:

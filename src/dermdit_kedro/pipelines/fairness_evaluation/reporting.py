@@ -121,6 +121,7 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
         *FIGURES,
     ]
     told += _entries(names, "training_history", "image_metrics", "screening")
+    told += _entries([variant.name for variant in variants if variant.prompt_set], "prompt_swap_figure")
     told += _entries(arms, "diagnosis_metrics", "group_fairness")
     plain = ("manifest", "images", "held_out_features", "train_features")
     settings = {"config": "params:report", "seed": "params:seed"}
