@@ -55,6 +55,8 @@ def test_table_2_has_a_row_a_test_set_group_and_arm(make_predictions, make_calls
     assert list(table["arm"][:2]) == ["real", "synthetic"]
     assert list(table["group"][::2]) == ["overall", "light", "brown", "dark"]
     assert (table["auc_low"] <= table["auc"]).all()
+    assert {"auc_low", "auc_high", "average_precision"} <= set(table)
+    assert not table.columns.intersection(["average_precision_low", "average_precision_high"]).size
 
 
 def test_table_2_refuses_arms_tested_on_different_sets(make_predictions, make_calls):

@@ -24,8 +24,11 @@ HALF = 0.5
 
 DECIDED = ("recall", "specificity", "precision", "f1")
 AT_HALF = ("recall", "specificity", "f1")
-MEASURES = ("auc", *DECIDED, *(f"{name}_at_half" for name in AT_HALF), "average_precision")
-"""What is measured with an interval, but for the average precision, which has none."""
+POINTS = ("average_precision",)
+"""What is measured without an interval."""
+
+MEASURES = ("auc", *DECIDED, *(f"{name}_at_half" for name in AT_HALF), *POINTS)
+"""What is measured of an arm."""
 
 
 def over_seeds(panel: Panel, measure: str, threshold: float | None = None) -> tuple[Floats, Floats]:

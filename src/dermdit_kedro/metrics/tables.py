@@ -7,7 +7,7 @@ import pandas as pd
 
 from dermdit_kedro.dermoscopy.records import TONE_GROUPS
 from dermdit_kedro.metrics.arm_comparison import ACCURACY, OVERALL
-from dermdit_kedro.metrics.diagnosis import MEASURES
+from dermdit_kedro.metrics.diagnosis import MEASURES, POINTS
 
 
 def table1(image_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -89,7 +89,9 @@ def _flat(entry: Mapping[str, Any], threshold: Mapping[str, float]) -> dict[str,
     flat: dict[str, Any] = {key: entry[key] for key in ("n", "n_positive", "n_negative", "judgeable", "reason")}
     flat |= threshold
     for name in MEASURES:
-        flat |= _with_interval(name, entry[name]) | {f"{name}_seed_std": (entry[name] or {}).get("seed_std")}
+        measured = entry[name] or {}
+        flat |= {name: measured.get("value")} if name in POINTS else _with_interval(name, measured)
+        flat[f"{name}_seed_std"] = measured.get("seed_std")
     return flat | {name: entry[name] for name in ("brier", "ece", "all_positive_f1")}
 
 
