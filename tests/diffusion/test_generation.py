@@ -338,6 +338,7 @@ def test_the_generator_folder_loads_in_a_fresh_process(generator):
         [sys.executable, "-c", program, str(generator.path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "(16, 16)"
+    assert "annotation" not in done.stderr, "diffusers knows the type of every argument"
 
 
 def _sample(generator, plan, work_dir, sampler=SAMPLER):

@@ -70,7 +70,7 @@ def main(job: Job) -> None:
         conditional=denoiser_config.conditional,
         guidance_scale=scale,
         num_inference_steps=sampler.num_inference_steps,
-        guidance_interval=sampler.guidance_interval,
+        guidance_interval=list(sampler.guidance_interval),
     )
     pipeline.save_pretrained(job.result)
     facts: dict[str, Any] = job.config("card", dict)

@@ -42,7 +42,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         conditional: Whether the denoiser was trained with prompts; if not, every prompt is the null prompt.
         guidance_scale: Guidance where a call names none.
         num_inference_steps: Steps where a call names none.
-        guidance_interval: Where guidance begins and ends, where a call does not say.
+        guidance_interval: Where guidance begins and ends, where a call does not say; null for all steps.
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser->vae"
@@ -57,7 +57,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         conditional: bool = True,
         guidance_scale: float = 1.0,
         num_inference_steps: int = 20,
-        guidance_interval: Sequence[float] = (0.0, 1.0),
+        guidance_interval: list[float] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -65,7 +65,7 @@ class DermDiTPipeline(DiffusionPipeline):  # type: ignore[misc]
         )
         self.register_to_config(
             conditional=conditional, guidance_scale=guidance_scale, num_inference_steps=num_inference_steps,
-            guidance_interval=list(guidance_interval),
+            guidance_interval=list(guidance_interval or (0.0, 1.0)),
         )  # fmt: skip
 
     def encode_prompt(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
