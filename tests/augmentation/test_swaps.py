@@ -81,8 +81,8 @@ def test_the_figure_has_a_row_for_each_value_and_says_what_was_measured(plan, im
     figure = prompt_swap_figure(plan, images, scores, shown=2, thumbnail_px=8)
     assert len(figure.layout.images) == 2 * 5
     words = [note.text for note in figure.layout.annotations]
-    assert "ITA -20°, malignant 0%, moved 20 (n = 3)" in words
-    assert "ITA unknown, malignant 100%, moved 10 (n = 3)" in words
+    assert "ITA -20°, malignant 0%, moved 20" in words
+    assert "ITA unknown, malignant 100%, moved 10" in words
     assert {"light", "brown", "dark", "benign", "malignant"} <= set(words)
 
 

@@ -46,11 +46,12 @@ def prompt_swap_figure(
             _write(figure, 2.15 + shown, y - 0.5, _measured(score), "middle")
             y -= 1
     figure.add_scatter(x=[0, shown + 5.6], y=[0, y], mode="markers", marker={"opacity": 0}, hoverinfo="skip")
+    seeds = plan["number"].nunique() if len(plan) else 0
     caption = (
         "One word of the prompt changed from row to row, the same seeds in every row. Where the model follows it, "
-        "what it names changes and the rest stays. Beside each row, over all seeds: the median ITA (lower is darker "
-        "skin), the share the screening classifier takes for malignant, and how far the pixels moved from the first "
-        "row (0 to 255)."
+        f"what it names changes and the rest stays. Beside each row, over all {seeds} seeds: the median ITA (lower is "
+        "darker skin), the share the screening classifier takes for malignant, and how far the pixels moved from the "
+        "first row (0 to 255)."
     )
     finish(figure, "What one word changes", caption, int(-y * _ROW_PX) + 40)
     figure.update_xaxes(visible=False, range=[0, shown + 5.6])
@@ -61,7 +62,7 @@ def prompt_swap_figure(
 def _measured(score: Mapping[str, Any]) -> str:
     angle = score["median_ita_degrees"]
     tone = "ITA unknown" if angle is None else f"ITA {angle:.0f}°"
-    return f"{tone}, malignant {score['malignant_share']:.0%}, moved {score['mean_change']:.0f} (n = {score['n']})"
+    return f"{tone}, malignant {score['malignant_share']:.0%}, moved {score['mean_change']:.0f}"
 
 
 def _write(figure: go.Figure, x: float, y: float, text: str, anchor: str) -> None:
