@@ -60,8 +60,8 @@ def test_a_given_autoencoder_is_not_judged_by_the_size_of_ours() -> None:
         ("autoencoder.block_out_channels", [12, 12], r"must be a multiple of 8"),
         ("dermdit.denoiser.patch_size", 3, r"dermdit\.denoiser\.patch_size = 3: must divide .* 16"),
         ("ldm.denoiser.block_out_channels", [8] * 6, r"6 levels do not halve latents of 16 x 16"),
-        ("sampler.scheduler", "ddim", r"'flow' needs flow_euler or flow_heun"),
-        ("objective.prediction_type", "epsilon", r"'epsilon' needs ddpm"),
+        ("sampler.scheduler", "ddim", r"'flow' needs one of flow_euler, flow_heun, "),
+        ("objective.prediction_type", "epsilon", r"'epsilon' needs one of ddpm"),
         ("autoencoder_training.batch_size", 15, r"must be a multiple of launch\.num_processes, 2"),
         (
             "launch.num_machines",

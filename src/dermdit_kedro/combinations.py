@@ -79,7 +79,8 @@ def _latent_sides(key: str, denoiser: Config, side: int) -> Iterator[str]:
 def _scheduler(parameters: Config) -> Iterator[str]:
     scheduler, kind = _at(parameters, "sampler.scheduler"), _at(parameters, "objective.prediction_type")
     if scheduler and kind and scheduler.startswith("flow_") != (kind == "flow"):
-        fitting = "flow_euler or flow_heun" if kind == "flow" else "ddpm, ddim, dpm_solver or unipc"
+        fitting = "one of flow_euler, flow_heun, flow_dpm_solver, flow_unipc"
+        fitting = fitting if kind == "flow" else "one of ddpm, ddim, dpm_solver, unipc"
         yield f"sampler.scheduler = {scheduler!r}: objective.prediction_type {kind!r} needs {fitting}"
     steps, trained = _at(parameters, "sampler.num_inference_steps", 1), _at(parameters, "objective.num_train_timesteps")
     most = {"ddpm": 0, "ddim": 0, "dpm_solver": 1, "unipc": 1}  # solvers of higher order need a timestep to spare

@@ -39,11 +39,12 @@ from dermdit_kedro.dermoscopy.images import (
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.export import load_denoiser
 from dermdit_kedro.diffusion.latents import LatentStack
-from dermdit_kedro.diffusion.objective import Objective, build_scheduler
+from dermdit_kedro.diffusion.objective import Objective
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.reconstruction import reconstruct
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+from dermdit_kedro.diffusion.schedulers import build_scheduler
 from dermdit_kedro.diffusion.train import DenoisingData, denoising_losses
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddings
@@ -92,8 +93,8 @@ class TimeIsUp(Exception):
     """The last minute has passed."""
 
 
-def open_project(env: str) -> Project:
-    """Open the Kedro project in the working directory."""
+def open_project(env: str, needed: Sequence[str] = NEEDED) -> Project:
+    """Open the Kedro project in the working directory, with what is needed of its catalog."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
@@ -101,14 +102,14 @@ def open_project(env: str) -> Project:
     with KedroSession.create(project_path=Path.cwd(), env=env) as session:
         context = session.load_context()
         catalog, parameters = context.catalog, context.config_loader["parameters"]
-        missing = [name for name in NEEDED if not catalog.exists(name)]
+        missing = [name for name in needed if not catalog.exists(name)]
         if missing:
-            outputs = ",".join(NEEDED)
+            outputs = ",".join(needed)
             raise UserError(
                 f"{', '.join(missing)} must be there first. Run `kedro run --env {env} --only-missing-outputs "
                 f"--to-outputs {outputs}`"
             )
-        inputs = {name: catalog.load(name) for name in NEEDED}
+        inputs = {name: catalog.load(name) for name in needed}
         reporting = Path(context.config_loader["globals"]["paths"]["data"]) / "08_reporting" / "time_to_quality"
         reporting.mkdir(parents=True, exist_ok=True)
         return Project(inputs, parameters, catalog.load("work_dir"), reporting)
@@ -241,6 +242,7 @@ class Judge:
         prompts = project.inputs[f"{PROMPTS}.prompts"].set_index("image_id")["prompt"].loc[parts[split]]
         ids = [f"{i:05d}" for i in range(self.n)]
         seeds = [stable_seed(seed, "time to quality", i) for i in range(self.n)]
+        self.image_ids = list(parts[split])
         self.plan = pd.DataFrame({"sample_id": ids, "prompt": prompts.to_numpy(), "seed": seeds})
         self.real, self.floor = {}, {}
         for way, folder in (("through_autoencoder", pass_through), ("as_they_are", None)):

@@ -5,8 +5,8 @@ import torch
 
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.denoising import denoise
-from dermdit_kedro.diffusion.objective import build_scheduler
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
+from dermdit_kedro.diffusion.schedulers import build_scheduler
 
 SAMPLER = SamplerConfig(num_inference_steps=5)
 CONDITIONINGS = ("tokens", "pooled", "none")

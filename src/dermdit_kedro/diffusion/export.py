@@ -10,10 +10,10 @@ from diffusers import UNet2DConditionModel
 
 from dermdit_kedro import __version__
 from dermdit_kedro.diffusion.model_card import write_model_card
-from dermdit_kedro.diffusion.objective import build_scheduler
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+from dermdit_kedro.diffusion.schedulers import build_scheduler
 from dermdit_kedro.diffusion.transformer import DermDiTTransformer2DModel
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder

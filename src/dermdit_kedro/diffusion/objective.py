@@ -5,16 +5,13 @@ Noise schedules and schedulers are diffusers' own.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dermdit_kedro.diffusion.parameters import ObjectiveConfig, SamplerConfig
-
-FLOW_TIMESTEPS = 1000
-"""diffusers' flow-matching schedulers count time from 0 (data) to this (noise)."""
+from dermdit_kedro.diffusion.parameters import ObjectiveConfig
+from dermdit_kedro.diffusion.schedulers import FLOW_TIMESTEPS, diffusion_scheduler
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Objective:
 
     def __init__(self, config: ObjectiveConfig) -> None:
         self.config = config
-        self._schedule = None if config.prediction_type == "flow" else _diffusion_scheduler("ddpm", config)
+        self._schedule = None if config.prediction_type == "flow" else diffusion_scheduler("ddpm", config)
 
     def draw(
         self, latents: Float[Tensor, "b c h w"], noise: Float[Tensor, "b c h w"], time: Float[Tensor, " b"]
@@ -135,50 +132,3 @@ class Objective:
         likelihood = 0.5 * (log_variance + math.log(2 * math.pi) + (noisy.latents - mean).square() / log_variance.exp())
         is_last = (t == 0).view(-1, 1, 1, 1).to(noise.device)
         return torch.where(is_last, likelihood, kl).mean(dim=(1, 2, 3))
-
-
-def build_scheduler(objective: ObjectiveConfig, sampler: SamplerConfig) -> Any:
-    """Return a diffusers scheduler that fits the objective.
-
-    Args:
-        objective: What the denoiser was trained for.
-        sampler: The scheduler by name.
-
-    Returns:
-        A diffusers scheduler.
-
-    Raises:
-        ValueError: If the scheduler is not one of the objective's.
-    """
-    is_flow = sampler.scheduler.startswith("flow_")
-    if is_flow != (objective.prediction_type == "flow"):
-        allowed = "flow_euler, flow_heun" if objective.prediction_type == "flow" else "ddpm, ddim, dpm_solver, unipc"
-        raise ValueError(
-            f"sampler.scheduler must fit objective.prediction_type {objective.prediction_type!r}: one of {allowed}. "
-            f"Got {sampler.scheduler!r}"
-        )
-    if objective.learn_sigma and sampler.scheduler != "ddpm":
-        raise ValueError(f"sampler.scheduler must be ddpm where objective.learn_sigma is on. Got {sampler.scheduler!r}")
-    if is_flow:
-        from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
-
-        kind = FlowMatchEulerDiscreteScheduler if sampler.scheduler == "flow_euler" else FlowMatchHeunDiscreteScheduler
-        return kind(num_train_timesteps=FLOW_TIMESTEPS)
-    return _diffusion_scheduler(sampler.scheduler, objective)
-
-
-def _diffusion_scheduler(name: str, objective: ObjectiveConfig) -> Any:
-    from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
-
-    schedule = {
-        "num_train_timesteps": objective.num_train_timesteps,
-        "beta_schedule": objective.beta_schedule,
-        "beta_start": objective.beta_start,
-        "beta_end": objective.beta_end,
-        "prediction_type": objective.prediction_type,
-    }
-    if name in ("ddpm", "ddim"):
-        variance = {"variance_type": "learned_range"} if name == "ddpm" and objective.learn_sigma else {}
-        kind = DDPMScheduler if name == "ddpm" else DDIMScheduler
-        return kind(**schedule, **variance, clip_sample=False)
-    return (DPMSolverMultistepScheduler if name == "dpm_solver" else UniPCMultistepScheduler)(**schedule)

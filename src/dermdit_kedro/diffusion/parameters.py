@@ -158,7 +158,7 @@ class SamplerConfig(Parameters):
 
     Attributes:
         scheduler: `ddpm` (the paper), `ddim`, `dpm_solver`, `unipc` for `epsilon` and `v_prediction`;
-            `flow_euler`, `flow_heun` for `flow`.
+            `flow_euler`, `flow_heun`, `flow_dpm_solver`, `flow_unipc` for `flow`.
         num_inference_steps: Steps of the scheduler.
         guidance_scale: Classifier-free guidance; 1 is the conditional model alone.
         guidance_interval: Share of the steps at which guidance begins and ends; outside it a step costs half.
@@ -168,7 +168,9 @@ class SamplerConfig(Parameters):
 
     speed_fields: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
-    scheduler: Literal["ddpm", "ddim", "dpm_solver", "unipc", "flow_euler", "flow_heun"] = "flow_euler"
+    scheduler: Literal[
+        "ddpm", "ddim", "dpm_solver", "unipc", "flow_euler", "flow_heun", "flow_dpm_solver", "flow_unipc"
+    ] = "flow_euler"
     num_inference_steps: int = Field(default=20, gt=0)
     guidance_scale: float = Field(default=2.0, ge=1)
     guidance_interval: tuple[float, float] = (0.0, 1.0)

@@ -12,6 +12,7 @@ import torch
 from dermdit_kedro.dermoscopy.images import build_image_index, to_uint8, write_png
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+from dermdit_kedro.diffusion.schedulers import swap_scheduler
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
@@ -41,6 +42,26 @@ def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> t
     return to_uint8(images * 2 - 1)
 
 
+def load_generator(folder: ModelFolder, sampler: SamplerConfig, device: torch.device) -> Any:
+    """Load a generator folder, to draw with a scheduler by name.
+
+    Args:
+        folder: Written by `diffusion.export`, or any folder that `DermDiTPipeline` loads.
+        sampler: The scheduler.
+        device: Where it computes.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        UserError: If the generator was not trained for such a scheduler.
+    """
+    pipeline: Any = DermDiTPipeline.from_pretrained(folder.path)
+    pipeline.scheduler = swap_scheduler(pipeline.scheduler, sampler.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
 def main(job: Job) -> None:
     """Draw what is missing of this process's share; the main process then writes the index.
 
@@ -51,9 +72,7 @@ def main(job: Job) -> None:
 
     state = PartialState()
     sampler, plan = job.config("sampler", SamplerConfig), job.table("plan")
-    pipeline: Any = DermDiTPipeline.from_pretrained(job.input("generator", ModelFolder).path)
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(state.device)
+    pipeline = load_generator(job.input("generator", ModelFolder), sampler, state.device)
     share = plan.iloc[state.process_index :: state.num_processes]
     done = [(job.result / f"{sample_id}.png").is_file() for sample_id in share["sample_id"]]
     progress = Progress("sample images", len(share), done=sum(done))

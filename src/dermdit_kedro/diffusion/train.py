@@ -16,10 +16,11 @@ from dermdit_kedro.diffusion import SAMPLES
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.denoising import denoise
 from dermdit_kedro.diffusion.latents import LatentStack
-from dermdit_kedro.diffusion.objective import Objective, build_scheduler
+from dermdit_kedro.diffusion.objective import Objective
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.sampler import decode_latents
+from dermdit_kedro.diffusion.schedulers import build_scheduler
 from dermdit_kedro.handles import COMPLETE, Latents, ModelFolder, TextEmbeddings
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.seeds import stable_seed

@@ -63,9 +63,9 @@ def generator(tmp_path_factory) -> ModelFolder:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     from dermdit_kedro.diffusion.denoisers import build_denoiser
-    from dermdit_kedro.diffusion.objective import build_scheduler
     from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
     from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+    from dermdit_kedro.diffusion.schedulers import build_scheduler
 
     torch.manual_seed(0)
     tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
