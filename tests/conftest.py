@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,17 @@ TOY = ROOT / "tests" / "toy_project"
 def root() -> Path:
     """The folder of this repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[Path], None]:
+    """Skip a test whose real data set is absent."""
+
+    def check(folder: Path) -> None:
+        if not folder.is_dir():
+            pytest.skip(f"{folder.name} is not in data/01_raw (Harvard Dataverse, doi:10.7910/DVN/DBW86T)")
+
+    return check
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What is measured of an image before the screens judge it, the same for synthetic and for real images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermdit_kedro.augmentation.memorisation import (
-    Hashes,
     nearest_hash_distance,
     nearest_training_images,
     perceptual_hashes,
+    views_of_copies,
 )
 from dermdit_kedro.augmentation.parameters import ScreeningConfig
 from dermdit_kedro.dermoscopy.images import read_rgb
@@ -29,12 +29,12 @@ class TrainingImages:
     Attributes:
         image_ids: Their ids.
         features: Their features, in that order, (n, d).
-        hashes: Their perceptual hashes, in that order.
+        hashes: Perceptual hashes of all their views, in any order.
     """
 
     image_ids: Sequence[str]
     features: NDArray[np.floating[Any]]
-    hashes: Hashes
+    hashes: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def look_at_training_images(
         The training images, in the order of `files`.
     """
     image_ids = list(files["image_id"])
-    hashes = hash_images(images, list(files["file"]), hash_size)
+    hashes = hash_images(images, list(files["file"]), hash_size, views_of_copies)
     return TrainingImages(image_ids, align_features(features, image_ids), hashes)
 
 
@@ -78,7 +78,7 @@ def gather_evidence(
     classifier: ModelFolder | None,
     screening: ScreeningConfig,
     skin_tone: SkinToneConfig,
-) -> tuple[pd.DataFrame, Hashes]:
+) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
     """Measure everything the screens look at.
 
     Args:
@@ -102,19 +102,25 @@ def gather_evidence(
     return pd.concat(parts, axis="columns").assign(malignancy_margin=margins), hashes
 
 
-def hash_images(images: ImageFolder, files: Sequence[str], hash_size: int) -> Hashes:
+def hash_images(
+    images: ImageFolder,
+    files: Sequence[str],
+    hash_size: int,
+    views: Callable[[Image.Image], Sequence[Image.Image]] = lambda image: [image],
+) -> NDArray[np.uint8]:
     """Hash images of a folder, one in memory at a time.
 
     Args:
         images: The folder.
         files: Files of it.
         hash_size: Side of the hash, in bits.
+        views: What to hash of each image; by default the image as it is.
 
     Returns:
-        The hashes, in the order of the files.
+        The hashes, uint8 (n, bytes), in the order of the files.
     """
-    paths = (images.path / file for file in track(files, "hash images", len(files)))
-    return perceptual_hashes((Image.fromarray(read_rgb(path)) for path in paths), hash_size)
+    shown = (Image.fromarray(read_rgb(images.path / file)) for file in track(files, "hash images", len(files)))
+    return perceptual_hashes((view for image in shown for view in views(image)), hash_size)
 
 
 def measure_pixels(images: ImageFolder, files: Sequence[str], skin_tone: SkinToneConfig) -> pd.DataFrame:
@@ -162,7 +168,7 @@ def align_features(features: Features, image_ids: Sequence[str]) -> NDArray[np.f
 
 
 def compare_with_training(
-    features: NDArray[np.floating[Any]], hashes: Hashes, train: TrainingImages, num_neighbours: int
+    features: NDArray[np.floating[Any]], hashes: NDArray[np.uint8], train: TrainingImages, num_neighbours: int
 ) -> pd.DataFrame:
     """Find each image's nearest training image.
 

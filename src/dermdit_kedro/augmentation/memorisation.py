@@ -2,9 +2,10 @@
 
 In feature space a copy lies much nearer to one training image than that image's neighbours do; the ratio of the
 two distances means the same in crowded and in empty corners (after Carlini et al. 2023, arXiv 2301.13188). A
-perceptual hash sees exact, mirrored, blurred and recompressed copies whatever the features make of them.
+perceptual hash sees exact, mirrored, cropped, blurred and recompressed copies whatever the features make of them.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-_CHUNK = 512
+CROPS = (0.025, 0.05)
+"""Shares of each edge that copies are looked for without."""
 
-
-@dataclass(frozen=True)
-class Hashes:
-    """Perceptual hashes of n images, as they are and mirrored.
-
-    Attributes:
-        upright: Packed bits, eight a byte, uint8 (n, bytes).
-        mirrored: The same of the mirrored images.
-    """
-
-    upright: NDArray[np.uint8]
-    mirrored: NDArray[np.uint8]
+_CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ class MemorisationThresholds:
     hash_distance: int
 
 
-def perceptual_hashes(images: Iterable[Image.Image], hash_size: int) -> Hashes:
+def perceptual_hashes(images: Iterable[Image.Image], hash_size: int) -> NDArray[np.uint8]:
     """Hash images by the signs of their low frequencies (pHash).
 
     Args:
@@ -51,13 +42,27 @@ def perceptual_hashes(images: Iterable[Image.Image], hash_size: int) -> Hashes:
         hash_size: Side of the hash, in bits.
 
     Returns:
-        The hashes, in the order given.
+        Packed bits, eight a byte, uint8 (n, bytes), in the order given.
     """
     from imagehash import phash
 
-    pairs = [(phash(im, hash_size).hash, phash(ImageOps.mirror(im), hash_size).hash) for im in images]
-    bits = np.array(pairs, dtype=bool).reshape(len(pairs), 2, hash_size * hash_size)
-    return Hashes(np.packbits(bits[:, 0], axis=1), np.packbits(bits[:, 1], axis=1))
+    bits = np.array([phash(image, hash_size).hash for image in images], dtype=bool)
+    return np.packbits(bits.reshape(len(bits), hash_size * hash_size), axis=1)
+
+
+def views_of_copies(image: Image.Image) -> list[Image.Image]:
+    """Return an image as copies of it may look to a hash: as it is, cropped, and all of these mirrored.
+
+    Args:
+        image: A training image.
+
+    Returns:
+        The views, the image itself first; cropped ones are brought to its size.
+    """
+    edges = [(image.width * share, image.height * share) for share in CROPS]
+    boxes = [(x, y, image.width - x, image.height - y) for x, y in edges]
+    views = [image, *(image.resize(image.size, Image.Resampling.BICUBIC, box=box) for box in boxes)]
+    return [*views, *map(ImageOps.mirror, views)]
 
 
 def hash_distances(hashes: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -78,21 +83,21 @@ def hash_distances(hashes: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDAr
     return distances
 
 
-def nearest_hash_distance(candidates: Hashes, train: Hashes) -> NDArray[np.int64]:
-    """Count the bits between each candidate and the nearest training image, mirrored or not.
+def nearest_hash_distance(candidates: NDArray[np.uint8], train: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the bits between each candidate and the nearest view of a training image.
 
     Args:
-        candidates: Hashes of the images in question.
-        train: Hashes of the training images, at least one.
+        candidates: Hashes of the images in question, uint8 (n, bytes).
+        train: Hashes of the views of the training images, uint8 (m, bytes), at least one.
 
     Returns:
-        The smaller of both distances, int64 (n,).
+        The smallest of all distances, int64 (n,).
     """
-    nearest = np.zeros(len(candidates.upright), dtype=np.int64)
-    for start in range(0, len(nearest), _CHUNK):
+    nearest = np.full(len(candidates), 8 * train.shape[1])
+    for start, begin in itertools.product(range(0, len(candidates), _CHUNK), range(0, len(train), _CHUNK)):
         part = slice(start, start + _CHUNK)
-        both = [hash_distances(side[part], train.upright) for side in (candidates.upright, candidates.mirrored)]
-        nearest[part] = np.minimum(*both).min(axis=1)
+        distances = hash_distances(candidates[part], train[begin : begin + _CHUNK])
+        nearest[part] = np.minimum(nearest[part], distances.min(axis=1))
     return nearest
 
 

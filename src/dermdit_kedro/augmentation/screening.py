@@ -87,6 +87,6 @@ def screen(
     calibrating = halve(real["duplicate_cluster"])
     thresholds = calibrate(real[calibrating], screening)
     accused = accusations(evidence, thresholds)
-    reasons = give_reasons(accused, hashes.upright, thresholds)
+    reasons = give_reasons(accused, hashes, thresholds)
     held_out_accused = accusations(real[~calibrating], thresholds)
     return Screened(evidence, reasons, report_screening(evidence, accused, reasons, held_out_accused, thresholds))
