@@ -5,7 +5,8 @@ is scheduler:steps:scale and, where guidance is not on all steps, their share. A
 held-out images, from the same seeds with the environment's generator (or `--generator <folder>`), and are measured:
 
 - calls: rows that the denoiser computes for an image; seconds: its time for an image, on one thread;
-- distance: Fréchet distance to the held-out images (of other held-out ones in the last row);
+- distance: Fréchet distance to the held-out images (of other held-out ones in the last row); through: to them passed
+  through the autoencoder, which judges the denoiser alone;
 - tone, label: share with the tone, the label asked for, as the screens see them; mean over tone x label groups that
   have at least ten images; and of the real images themselves in the last row;
 - ita: median ITA of the images asked for in each tone; MS-SSIM of pairs: lower is more varied.
@@ -141,14 +142,14 @@ def measure(
         )  # fmt: skip
         launch(job, LaunchConfig())
         images, files = job.handle(ImageFolder), [f"{sample_id}.png" for sample_id in judge.plan["sample_id"]]
-        distance = judge.distances(images)["as_they_are"]
+        distances = judge.distances(images)
         found = meter.agreement(images, files)
-        rows.append({"way": way, "calls": calls, "seconds": seconds, "distance": distance, **found})
+        rows.append({"way": way, "calls": calls, "seconds": seconds, **distances, **found})
         logger.info("%s", rows[-1])
         grid += [read_rgb(images.path / file) for file in files[:GRID]]
     real = project.inputs["images"]
     own = real.index().set_index("image_id").loc[judge.image_ids, "file"].tolist()
-    rows.append({"way": "real images", "distance": judge.floor["as_they_are"], **meter.agreement(real, own)})
+    rows.append({"way": "real images", **judge.floor, **meter.agreement(real, own)})
     grid += [read_rgb(real.path / file) for file in own[:GRID]]
     target = project.reporting.parent / "sampling_table"
     target.mkdir(exist_ok=True)
@@ -164,6 +165,7 @@ def say(summary: dict[str, Any]) -> str:
         "calls",
         "seconds",
         "distance",
+        "through",
         "tone",
         *tones,
         "label",
@@ -180,7 +182,8 @@ def say(summary: dict[str, Any]) -> str:
         cost = [f"{row['calls']:.0f}", f"{row['seconds']:.4f}"] if "calls" in row else ["", ""]
         shares = [f"{row[name]:.3f}" for name in ("tone", *tones, "label")]
         itas = [f"{row['ita'][tone]:.0f}" for tone in tones]
-        cells = [row["way"], *cost, f"{row['distance']:.1f}", *shares, *itas, f"{row['ms_ssim']:.3f}"]
+        distances = [f"{row[way]:.0f}" for way in ("as_they_are", "through_autoencoder")]
+        cells = [row["way"], *cost, *distances, *shares, *itas, f"{row['ms_ssim']:.3f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
