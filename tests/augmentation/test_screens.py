@@ -151,3 +151,19 @@ def test_calibration_without_held_out_images_is_refused_only_where_it_is_needed(
     off = calibrate(nobody, ScreeningConfig.model_validate(ALL_OFF))
     reasons = give_reasons(accusations(make_evidence(5), off), make_hashes(5), off)
     assert reasons.isna().all()
+
+
+@pytest.mark.parametrize(
+    ("accused", "alarms", "n_real", "copies"),
+    [(0, 0, 50, False), (40, 0, 50, True), (40, 1, 50, True), (2, 1, 50, False), (9, 0, 5, False), (40, 0, 0, None)],
+)
+def test_a_generator_copies_where_it_is_accused_more_often_than_chance_explains(
+    thresholds, accused, alarms, n_real, copies
+):
+    evidence = make_evidence(100)
+    synthetic = pd.DataFrame({"memorised": np.arange(100) < accused})
+    real = pd.DataFrame({"memorised": np.arange(n_real) < alarms})
+    none_aside = pd.Series([None] * 100, dtype="object")
+    found = report_screening(evidence, synthetic, none_aside, real, thresholds)["memorisation"]
+    assert found["copies"] is copies
+    assert found["n_accused"] == accused

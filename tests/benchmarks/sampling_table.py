@@ -7,9 +7,9 @@ held-out images, from the same seeds with the environment's generator (or `--gen
 - calls: rows that the denoiser computes for an image; seconds: its time for an image, on one thread;
 - distance: Fréchet distance to the held-out images (of other held-out ones in the last row); through: to them passed
   through the autoencoder, which judges the denoiser alone;
-- tone, label: share with the tone, the label asked for, as the screens see them; mean over tone x label groups that
-  have at least ten images; and of the real images themselves in the last row;
-- ita: median ITA of the images asked for in each tone; MS-SSIM of pairs: lower is more varied.
+- tone, label, kept: share with the tone, the label asked for, as the screens see them, and with neither these nor
+  another reason to be set aside; means over tone x label groups of at least ten images; of real ones in the last row;
+- ITA: median of the images asked for in each tone; MS-SSIM of pairs: lower is more varied.
 
 A command that was killed goes on where it was. The table goes to `08_reporting/sampling_table/` of the environment.
 """
@@ -28,7 +28,10 @@ import torch
 from time_to_quality import NEEDED, Judge, Project, open_project
 
 from dermdit_kedro.atomic import write_json
-from dermdit_kedro.augmentation.evidence import malignancy_margins, measure_pixels
+from dermdit_kedro.augmentation.evidence import Candidates, gather_evidence, look_at_training_images
+from dermdit_kedro.augmentation.parameters import ScreeningConfig
+from dermdit_kedro.augmentation.screening import asked_of_real
+from dermdit_kedro.augmentation.screens import accusations, calibrate, give_reasons, halve
 from dermdit_kedro.dermoscopy.images import ImageStack, contact_sheet, read_rgb
 from dermdit_kedro.dermoscopy.records import TONE_GROUPS
 from dermdit_kedro.dermoscopy.tone_parameters import SkinToneConfig
@@ -37,6 +40,7 @@ from dermdit_kedro.diffusion.sample import load_generator, sample_batch
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
+from dermdit_kedro.metrics.extraction import extract_features
 from dermdit_kedro.metrics.image_quality import ms_ssim_diversity
 from dermdit_kedro.metrics.parameters import ImageQualityConfig
 
@@ -46,6 +50,7 @@ GENERATOR = "dermdit.generator"
 LEAST = 10
 """Images that a group needs to count in a mean."""
 GRID = 12
+MEANS = {"tone": "hit", "label": "hit", "kept": "share"}
 
 
 def read_way(text: str) -> SamplerConfig:
@@ -86,33 +91,52 @@ def costs(generator: ModelFolder, plan: pd.DataFrame, ways: Sequence[SamplerConf
 class Meter:
     """What is measured of images, drawn or real, that ought to show the same."""
 
-    def __init__(self, project: Project, judge: Judge, split: str) -> None:
+    def __init__(self, project: Project, judge: Judge) -> None:
         self.project, self.judge = project, judge
-        self.asked = project.inputs["manifest"].set_index("image_id").loc[judge.image_ids]
+        self.screening = ScreeningConfig(**project.parameters["screening"])
         self.skin_tone = SkinToneConfig(**project.parameters["data_engineering"].get("skin_tone", {}))
         self.quality = ImageQualityConfig(**project.parameters.get("image_quality", {}))
-        self.size = int(project.parameters["image_size"])
-
-    def agreement(self, images: ImageFolder, files: list[str]) -> dict[str, Any]:
-        """Return shares of tones and labels that are as asked for, the tones' median ITA, and MS-SSIM."""
-        pixels = measure_pixels(images, files, self.skin_tone)
-        malignant = malignancy_margins(self.project.inputs["screening_classifier"], images, files) >= 0
-        label, tone = self.asked["is_malignant"].to_numpy(dtype=bool), self.asked["tone_group"].to_numpy()
-        seen = pd.DataFrame({"label": label, "tone": tone})
-        seen["label_hit"], seen["tone_hit"] = malignant == label, pixels["tone_group"].to_numpy() == tone
-        seen["ita"] = pixels["ita_degrees"].to_numpy()
-        known = (
-            seen[seen["tone"].isin(TONE_GROUPS)].groupby(["tone", "label"]).filter(lambda group: len(group) >= LEAST)
+        self.images, self.manifest = project.inputs["images"], project.inputs["manifest"]
+        hash_size = self.screening.memorisation.hash_size
+        self.train = look_at_training_images(
+            self.images, self._files("train"), project.inputs["train_features"], hash_size
         )
-        means = known.groupby(["tone", "label"])[["tone_hit", "label_hit"]].mean()
-        stack = ImageStack(images, files)
-        alike = ms_ssim_diversity(stack.__getitem__, len(files), self.size, self.quality, seed=0)
-        ita = known.groupby("tone")["ita"].median()
+        val = asked_of_real(self.manifest, self._files("val"))
+        real, _ = self._evidence(self.images, val)
+        self.thresholds = calibrate(real[halve(real["duplicate_cluster"])], self.screening)
+
+    def _files(self, split: str) -> pd.DataFrame:
+        rows = self.manifest.loc[self.manifest["split"] == split, ["image_id"]]
+        return rows.merge(self.images.index()[["image_id", "file"]], on="image_id", validate="one_to_one")
+
+    def _evidence(self, images: ImageFolder, asked: pd.DataFrame) -> tuple[pd.DataFrame, Any]:
+        features = extract_features(
+            self.project.work_dir, "sampling_table.features", images, asked[["image_id", "file"]],
+            self.judge.extractor, LaunchConfig(),
+        )  # fmt: skip
+        candidates, classifier = Candidates(images, asked, features), self.project.inputs["screening_classifier"]
+        return gather_evidence(candidates, self.train, classifier, self.screening, self.skin_tone)
+
+    def measure(self, images: ImageFolder, files: Sequence[str], image_ids: Sequence[str]) -> dict[str, Any]:
+        """Return shares of tones and labels as asked for and of images kept, the tones' median ITA, and MS-SSIM."""
+        asked = asked_of_real(self.manifest, pd.DataFrame({"image_id": self.judge.image_ids, "file": files}))
+        seen, hashes = self._evidence(images, asked.assign(image_id=image_ids))
+        label, tone = seen["requested_is_malignant"].astype(bool), seen["requested_tone_group"]
+        accused = accusations(seen, self.thresholds)
+        seen["label_hit"], seen["tone_hit"] = (seen["malignancy_margin"] >= 0) == label, seen["tone_group"] == tone
+        seen["kept_share"] = give_reasons(accused, hashes, self.thresholds).isna()
+        groups = ["requested_tone_group", "requested_is_malignant"]
+        known = seen[tone.isin(TONE_GROUPS)].groupby(groups).filter(lambda group: len(group) >= LEAST)
+        means = known.groupby(groups)[["tone_hit", "label_hit", "kept_share"]].mean()
+        by_tone = known.groupby("requested_tone_group")
+        alike = ms_ssim_diversity(
+            ImageStack(images, list(files)).__getitem__, len(files), int(self.project.parameters["image_size"]),
+            self.quality, seed=0,
+        )  # fmt: skip
         return {
-            **{tone: float(value) for tone, value in known.groupby("tone")["tone_hit"].mean().items()},
-            "tone": float(means["tone_hit"].mean()),
-            "label": float(means["label_hit"].mean()),
-            "ita": {str(tone): float(value) for tone, value in ita.items()},
+            **{name: float(means[f"{name}_{kind}"].mean()) for name, kind in MEANS.items()},
+            "kept_by_tone": by_tone["kept_share"].mean().to_dict(),
+            "ita": by_tone["ita_degrees"].median().to_dict(),
             "ms_ssim": alike and alike["value"],
         }
 
@@ -133,7 +157,7 @@ def measure(
         What is written as JSON.
     """
     judge = Judge(project, split, num_images, 0)
-    meter, rows, grid = Meter(project, judge, split), [], []
+    meter, rows, grid = Meter(project, judge), [], []
     samplers = [read_way(way) for way in ways]
     for way, sampler, (calls, seconds) in zip(ways, samplers, costs(generator, judge.plan, samplers), strict=True):
         job = create_job(
@@ -143,13 +167,13 @@ def measure(
         launch(job, LaunchConfig())
         images, files = job.handle(ImageFolder), [f"{sample_id}.png" for sample_id in judge.plan["sample_id"]]
         distances = judge.distances(images)
-        found = meter.agreement(images, files)
+        found = meter.measure(images, files, list(judge.plan["sample_id"]))
         rows.append({"way": way, "calls": calls, "seconds": seconds, **distances, **found})
         logger.info("%s", rows[-1])
         grid += [read_rgb(images.path / file) for file in files[:GRID]]
     real = project.inputs["images"]
     own = real.index().set_index("image_id").loc[judge.image_ids, "file"].tolist()
-    rows.append({"way": "real images", **judge.floor, **meter.agreement(real, own)})
+    rows.append({"way": "real images", **judge.floor, **meter.measure(real, own, judge.image_ids)})
     grid += [read_rgb(real.path / file) for file in own[:GRID]]
     target = project.reporting.parent / "sampling_table"
     target.mkdir(exist_ok=True)
@@ -160,31 +184,18 @@ def measure(
 def say(summary: dict[str, Any]) -> str:
     """Return the table."""
     tones = [tone for tone in TONE_GROUPS if tone in summary["rows"][-1]["ita"]]
-    heads = [
-        "way",
-        "calls",
-        "seconds",
-        "distance",
-        "through",
-        "tone",
-        *tones,
-        "label",
-        *(f"ITA {tone}" for tone in tones),
-        "MS-SSIM",
-    ]
-    lines = [
-        f"n = {summary['n']} of the {summary['split']} split",
-        "",
-        f"| {' | '.join(heads)} |",
-        "|---" * len(heads) + "|",
-    ]
+    heads = ["way", "calls", "seconds", "distance", "through", *MEANS, *(f"kept {tone}" for tone in tones)]
+    heads += [*(f"ITA {tone}" for tone in tones), "MS-SSIM"]
+    lines = [f"n = {summary['n']} of the {summary['split']} split", "", f"| {' | '.join(heads)} |"]
+    lines.append("|---" * len(heads) + "|")
     for row in summary["rows"]:
         cost = [f"{row['calls']:.0f}", f"{row['seconds']:.4f}"] if "calls" in row else ["", ""]
-        shares = [f"{row[name]:.3f}" for name in ("tone", *tones, "label")]
-        itas = [f"{row['ita'][tone]:.0f}" for tone in tones]
         distances = [f"{row[way]:.0f}" for way in ("as_they_are", "through_autoencoder")]
-        cells = [row["way"], *cost, *distances, *shares, *itas, f"{row['ms_ssim']:.3f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+        shares = [f"{row[name]:.3f}" for name in MEANS] + [f"{row['kept_by_tone'][tone]:.3f}" for tone in tones]
+        itas = [f"{row['ita'][tone]:.0f}" for tone in tones]
+        lines.append(
+            f"| {' | '.join([row['way'], *cost, *distances, *shares, *itas, format(row['ms_ssim'], '.3f')])} |"
+        )
     return "\n".join(lines)
 
 
@@ -199,7 +210,7 @@ def main() -> None:
     parser.add_argument("--name", default="table", help="of the files that are written")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    project = open_project(asked.env, (*NEEDED, "screening_classifier", GENERATOR))
+    project = open_project(asked.env, (*NEEDED, "screening_classifier", "train_features", GENERATOR))
     given = asked.generator and ModelFolder(asked.generator.resolve(), str(asked.generator.resolve()))
     summary = measure(project, given or project.inputs[GENERATOR], asked.ways, asked.split, asked.num_images)
     target = project.reporting.parent / "sampling_table"

@@ -38,6 +38,7 @@ def describe_screening(screening: Mapping[str, Any]) -> dict[str, Any]:
             }
             for name, first in screening["reasons"].items()
         ],
+        "copies": bool((screening["memorisation"] or {}).get("copies")),
         "off": [name for name in REASONS if name not in screening["reasons"]],
     }
 

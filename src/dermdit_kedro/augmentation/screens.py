@@ -182,7 +182,9 @@ def report_screening(
 
     Returns:
         n_planned, n_kept, reasons, by_group, accused (per screen, whatever the others say), false_alarms (per
-        screen, on held-out real images), memorisation (null where that screen is off), thresholds.
+        screen, on held-out real images), memorisation (null where that screen is off; `copies` says whether it accuses
+        more of the synthetic than of real images beyond both intervals, null where there is nothing to compare),
+        thresholds.
     """
     screens = [*accused.columns, *(["duplicate"] if thresholds.duplicate_hash_distance is not None else [])]
     alarms = {str(name): share(column.to_numpy()) for name, column in held_out_accused.items()}
@@ -200,7 +202,9 @@ def report_screening(
 
 def _memorisation(accused: NDArray[np.bool_], alarms: Mapping[str, Any]) -> dict[str, Any]:
     found, alarm = share(accused), alarms["memorised"]
+    low, highest = (part["interval"] and part["interval"][side] for part, side in ((found, 0), (alarm, 1)))
     return {
+        "copies": None if low is None or highest is None else bool(low > highest),
         "n_accused": int(accused.sum()),
         "share_accused": found["value"],
         "interval": found["interval"],

@@ -163,6 +163,7 @@ class SamplerConfig(Parameters):
         guidance_scale: Classifier-free guidance; 1 is the conditional model alone.
         guidance_interval: Share of the steps at which guidance begins and ends; outside it a step costs half.
         negative_prompt: What guidance moves away from; empty for the null prompt.
+        dtype: Precision of the networks; the steps are summed up in float32. `bfloat16` is for GPUs, and moves pixels.
         batch_size: Images at a time in each process; changes speed alone.
     """
 
@@ -175,6 +176,7 @@ class SamplerConfig(Parameters):
     guidance_scale: float = Field(default=2.0, ge=1)
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     negative_prompt: str = ""
+    dtype: Literal["float32", "bfloat16"] = "float32"
     batch_size: int = Field(default=32, gt=0)
 
     @model_validator(mode="after")

@@ -4,7 +4,10 @@
 depends on its row (prompt, seed) and the settings, not on batch size, process or what ran before.
 """
 
-from typing import Any
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final
 
 import pandas as pd
 import torch
@@ -13,9 +16,16 @@ from dermdit_kedro.dermoscopy.images import build_image_index, to_uint8, write_p
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.diffusion.schedulers import swap_scheduler
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
+from dermdit_kedro.prompts.clip import count_tokens, cut_text, prompt_limit
+
+logger = logging.getLogger(__name__)
+
+PARTS: Final = ("denoiser", "vae", "text_encoder", "tokenizer", "scheduler")
+"""What a generator folder holds, each in a folder of its own."""
 
 
 def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> torch.Tensor:
@@ -43,23 +53,56 @@ def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> t
 
 
 def load_generator(folder: ModelFolder, sampler: SamplerConfig, device: torch.device) -> Any:
-    """Load a generator folder, to draw with a scheduler by name.
+    """Load a generator folder, to draw with a scheduler by name, in some precision.
 
     Args:
         folder: Written by `diffusion.export`, or any folder that `DermDiTPipeline` loads.
-        sampler: The scheduler.
+        sampler: The scheduler and the precision.
         device: Where it computes.
 
     Returns:
         The pipeline.
 
     Raises:
-        UserError: If the generator was not trained for such a scheduler.
+        UserError: If a part is missing, or the generator was not trained for such a scheduler.
     """
-    pipeline: Any = DermDiTPipeline.from_pretrained(folder.path)
+    _require_parts(folder.path)
+    pipeline: Any = DermDiTPipeline.from_pretrained(folder.path, dtype=getattr(torch, sampler.dtype))
     pipeline.scheduler = swap_scheduler(pipeline.scheduler, sampler.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _require_parts(folder: Path) -> None:
+    """Refuse a folder that is no generator, before anything is computed."""
+    index = folder / "model_index.json"
+    parts = json.loads(index.read_text()) if index.is_file() else {}
+    missing = [name for name in PARTS if name not in parts or not any((folder / name).glob("*"))]
+    if missing:
+        raise UserError(
+            f"a generator folder must hold model_index.json and {', '.join(PARTS)}. {folder} lacks "
+            f"{', '.join(missing) if parts else 'model_index.json'}: run `kedro run --pipeline generative_training`, "
+            "or copy the whole folder"
+        )
+
+
+def warn_of_long_prompts(pipeline: Any, plan: pd.DataFrame) -> None:
+    """Say which prompts the text encoder does not read to their end.
+
+    Args:
+        pipeline: A loaded `DermDiTPipeline`.
+        plan: Columns sample_id and prompt.
+    """
+    limit = prompt_limit(pipeline.tokenizer, int(getattr(pipeline.text_encoder.config, "max_windows", 1)))
+    first = plan.drop_duplicates("prompt")
+    is_long = [count > limit for count in count_tokens(pipeline.tokenizer, list(first["prompt"]))]
+    if any(is_long):
+        row = first[is_long].iloc[0]
+        read = cut_text(pipeline.tokenizer, row["prompt"], limit)
+        logger.warning(
+            "%d prompts are longer than the %d tokens that the text encoder takes; of the first, %s, it reads up to %r",
+            plan["prompt"].isin(first["prompt"][is_long]).sum(), limit, row["sample_id"], read[-40:],
+        )  # fmt: skip
 
 
 def main(job: Job) -> None:
@@ -73,6 +116,8 @@ def main(job: Job) -> None:
     state = PartialState()
     sampler, plan = job.config("sampler", SamplerConfig), job.table("plan")
     pipeline = load_generator(job.input("generator", ModelFolder), sampler, state.device)
+    if state.is_main_process and pipeline.config.conditional:
+        warn_of_long_prompts(pipeline, plan)
     share = plan.iloc[state.process_index :: state.num_processes]
     done = [(job.result / f"{sample_id}.png").is_file() for sample_id in share["sample_id"]]
     progress = Progress("sample images", len(share), done=sum(done))

@@ -16,8 +16,12 @@ from dermdit_kedro.prompts.clip import encode_text
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
+DECODED_AT_ONCE = 16
+"""Latents that are decoded together: a decoder needs far more memory an image than a denoiser."""
+
+
 def decode_latents(vae: Any, latents: Tensor) -> Tensor:
-    """Decode scaled latents.
+    """Decode scaled latents, some at a time.
 
     Args:
         vae: A diffusers autoencoder with its scaling factor.
@@ -26,7 +30,8 @@ def decode_latents(vae: Any, latents: Tensor) -> Tensor:
     Returns:
         Images in [0, 1], float32 (b, 3, H, W).
     """
-    images: Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample.float()
+    parts = (latents / vae.config.scaling_factor).to(vae.dtype).split(DECODED_AT_ONCE)
+    images = torch.cat([vae.decode(part).sample.float() for part in parts])
     return (images / 2 + 0.5).clamp(0, 1)
 
 

@@ -1,7 +1,9 @@
 """The same plan gives the same images, whatever the batch, however many processes, however often it is killed."""
 
+import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +17,9 @@ import torch
 
 from dermdit_kedro.dermoscopy.images import read_rgb
 from dermdit_kedro.diffusion.parameters import SamplerConfig
-from dermdit_kedro.diffusion.sample import main
+from dermdit_kedro.diffusion.sample import load_generator, main, sample_batch
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
+from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.jobs import Job, create_job
 from dermdit_kedro.launching import LaunchConfig, launch
@@ -128,3 +131,69 @@ from dermdit_kedro.diffusion.sample import main
 from dermdit_kedro.jobs import Job
 main(Job(pathlib.Path(sys.argv[1])))
 """
+
+
+def test_a_folder_that_lacks_a_part_is_refused_by_name(tmp_path, generator):
+    for part in ("vae", "tokenizer", "scheduler"):
+        folder = shutil.copytree(generator.path, tmp_path / part)
+        shutil.rmtree(folder / part)
+        with pytest.raises(UserError, match=f"must hold model_index.json and .* lacks {part}: run"):
+            load_generator(ModelFolder(folder, part), SamplerConfig(), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"lacks model_index\.json"):
+        load_generator(ModelFolder(tmp_path, "nothing"), SamplerConfig(), torch.device("cpu"))
+
+
+def test_what_the_text_encoder_does_not_read_is_said(tmp_path, generator, caplog):
+    plan = plan_of(4)
+    plan["prompt"] = "dark"
+    plan.loc[[1, 3], "prompt"] = "malignant dark " * 6
+    inputs = {"generator": generator, "plan": plan}
+    sampler = SamplerConfig(num_inference_steps=1)
+    job = create_job(
+        tmp_path, "sample_images", "dermdit_kedro.diffusion.sample", config={"sampler": sampler}, inputs=inputs
+    )
+    with caplog.at_level(logging.WARNING, "dermdit_kedro"):
+        launch(job, CPU)
+    (said,) = [record.getMessage() for record in caplog.records if "longer than" in record.getMessage()]
+    assert said.startswith("2 prompts are longer than the 8 tokens")
+    assert "0001" in said
+    assert "it reads up to 'malignant" in said
+    assert len(job.handle(ImageFolder).index()) == 4
+
+
+def test_a_full_disk_keeps_what_was_drawn(tmp_path, generator):
+    job = sampling(tmp_path, generator, 40, 2)
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from pathlib import Path; import dermdit_kedro.diffusion.sample as sample\n"
+        "from dermdit_kedro.launching import *; from dermdit_kedro.jobs import Job\n"
+        "from dermdit_kedro.cli import user_message\n"
+        "write = sample.write_png\n"
+        "def fill(path, image):\n"
+        "    if path.stem == '0006': resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))\n"
+        "    write(path, image)\n"
+        "sample.write_png = fill\n"
+        "try: launch(Job(Path(sys.argv[1])), LaunchConfig(device='cpu'))\n"
+        "except Exception as error: sys.exit(user_message(error, is_before_nodes=False))"
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(job.folder)], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "could not write" in run.stderr.splitlines()[-1]
+    assert "File too large" in run.stderr.splitlines()[-1]
+    assert "Traceback" not in run.stderr
+    there = {path.name: path.stat().st_mtime_ns for path in job.result.iterdir()}
+    assert sorted(there) == [f"{i:04d}.png" for i in range(6)]
+    launch(job, CPU)
+    assert there.items() <= {path.name: path.stat().st_mtime_ns for path in job.result.iterdir()}.items()
+    assert len(job.handle(ImageFolder).index()) == 40
+
+
+def test_half_precision_moves_pixels_and_no_picture(tmp_path, drawing):
+    pictures = {}
+    for dtype in ("float32", "bfloat16"):
+        sampler = SamplerConfig(num_inference_steps=4, dtype=dtype)
+        pipeline = load_generator(drawing, sampler, torch.device("cpu"))
+        assert {part.dtype for part in (pipeline.denoiser, pipeline.vae)} == {getattr(torch, dtype)}
+        pictures[dtype] = sample_batch(pipeline, plan_of(4), sampler).float()
+    difference = (pictures["float32"] - pictures["bfloat16"]).abs()
+    assert 0 < difference.mean() < 6

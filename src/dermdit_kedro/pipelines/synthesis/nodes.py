@@ -214,6 +214,13 @@ def screen_images(
     synthetic = Candidates(synthetic_images, asked_of_plan(synthesis_plan), synthetic_features)
     held_out = Candidates(images, asked_of_real(manifest, val_files), val_features)
     screened = screen(synthetic, held_out, train, screening_classifier_folder, screening, data_engineering.skin_tone)
+    copying = screened.report["memorisation"] or {}
+    if copying.get("copies"):
+        logger.warning(
+            "%s copies its training images: %.1f %% of its images look like copies, and %.1f %% of real ones that it "
+            "has never seen. It was trained too long, or on too few images",
+            variant_name, 100 * copying["share_accused"], 100 * copying["false_alarm_rate"],
+        )  # fmt: skip
     synthetic_manifest = build_synthetic_manifest(
         synthesis_plan,
         screened.evidence,
@@ -222,12 +229,8 @@ def screen_images(
         guidance_scale=1.0 if is_unconditional(synthesis_plan) else sampler.guidance_scale,
         num_inference_steps=sampler.num_inference_steps,
     )
-    return synthetic_manifest, {
-        "variant": variant_name,
-        "extractor": extractor.name,
-        **unsupported_groups,
-        **screened.report,
-    }
+    by = {"variant": variant_name, "extractor": extractor.name}
+    return synthetic_manifest, {**by, **unsupported_groups, **screened.report}
 
 
 def _real_images(manifest: pd.DataFrame, images: ImageFolder, split: str) -> pd.DataFrame:
