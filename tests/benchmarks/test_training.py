@@ -6,11 +6,9 @@ rounds in which all contenders take turns. The suite runs one round at toy size 
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from diffusers import AutoencoderKL, PixArtTransformer2DModel
 from pytest_benchmark.fixture import BenchmarkFixture
 from tests.benchmarks.prior_recipe import PooledDiT, PriorRecipe
+from tests.benchmarks.racing import BASE, S4, TOY, Race, Size, say
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dermdit_kedro.dermoscopy.images import to_float
@@ -43,68 +42,8 @@ FASTEST = "bf16" if {"avx512_bf16", "amx_bf16"} & {k for k, v in torch.cpu.get_c
 """bf16 where the CPU computes in it; where it only emulates it, float32."""
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large a denoiser is, and what it is given."""
-
-    width: int
-    depth: int
-    heads: int
-    latent: int
-    channels: int
-    patch: int
-    batch: int
-    text: int
-
-
-S4 = Size(width=384, depth=12, heads=6, latent=32, channels=4, patch=4, batch=16, text=77)
-BASE = Size(width=192, depth=6, heads=4, latent=8, channels=8, patch=2, batch=64, text=20)
-TOY = Size(width=32, depth=2, heads=2, latent=8, channels=4, patch=4, batch=4, text=9)
 WORDS = 20
 """Tokens of the longest prompt; those beyond are padding."""
-
-
-@pytest.fixture
-def measuring(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("benchmark_enable"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-Race = Callable[..., dict[str, float]]
-
-
-@pytest.fixture
-def race(benchmark: BenchmarkFixture) -> Race:
-    """Let contenders take turns; return the median seconds of each, of CPU time unless another clock is given."""
-
-    def run(
-        contenders: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
-    ) -> dict[str, float]:
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-
-        def one_round() -> None:
-            for name, contender in contenders.items():
-                start = clock()
-                contender()
-                seconds[name].append(clock() - start)
-
-        benchmark.pedantic(one_round, rounds=rounds)
-        return {name: median(values) for name, values in seconds.items()}
-
-    return run
-
-
-def say(benchmark: BenchmarkFixture, measuring: bool, figures: Mapping[str, float]) -> None:
-    benchmark.extra_info.update(figures)
-    if measuring:
-        print("", *(f"{name:55} {value:8.3g}" for name, value in figures.items()), sep="\n")  # noqa: T201
 
 
 class Ours:
