@@ -5,6 +5,7 @@ enters the key of the jobs that read it, so a project can be moved without redoi
 """
 
 import hashlib
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,11 @@ class TextEmbeddings(Folder):
 @dataclass(frozen=True)
 class Features(Folder):
     """Image features: `features.npy`, float32 (n, d); `index.parquet` with image_id; `features.json`."""
+
+    @property
+    def name(self) -> str:
+        """What these features are called; distances are named after it."""
+        return str(json.loads((self.path / "features.json").read_text())["name"])
 
     def array(self) -> "np.ndarray[Any, Any]":
         """Return the features, float32 (n, d), memory-mapped."""

@@ -51,7 +51,7 @@ from dermdit_kedro.handles import ImageFolder, Latents, ModelFolder, TextEmbeddi
 from dermdit_kedro.jobs import Job, create_job
 from dermdit_kedro.launching import LaunchConfig, launch, sole_owner
 from dermdit_kedro.metrics.extraction import extract_features
-from dermdit_kedro.metrics.image_quality import frechet_distance
+from dermdit_kedro.metrics.feature_distances import frechet_distance
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 from dermdit_kedro.prompts.clip import load_text_encoder
 from dermdit_kedro.seeds import stable_seed

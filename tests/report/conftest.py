@@ -146,11 +146,15 @@ def image_metrics() -> dict[str, Any]:
     kid = {
         "name": "kid_efficientnet_lite0",
         "value": 0.031,
-        "std": 0.004,
-        "n_real": 140,
+        "interval": [0.027, 0.035],
+        "floor": 0.002,
+        "n_real": 120,
         "n_synthetic": 120,
-        "subset_size": 50,
     }
+    overlap = {"precision": 0.7, "recall": 0.5, "density": 0.9, "coverage": 0.6}
+    manifold = {"name": "efficientnet_lite0", "reference": "held_out", "n_real": 120, "n_synthetic": 120}
+    group = {"name": "kid_efficientnet_lite0", "group": "benign, light", "reason": None, "n": 40}
+    group |= {"value": 0.02, "interval": [0.01, 0.03]}
     judge = {
         "judge": "real",
         "judge_accuracy": value(0.88, 0.04, n=240),
@@ -161,6 +165,8 @@ def image_metrics() -> dict[str, Any]:
         "image_size": 64,
         "frechet_distance": [{**distance, "value": 41.23456789, "reference": "held_out", "floor": 12.5}],
         "kid": [{**kid, "reference": "held_out"}],
+        "manifold": [{**manifold, "num_neighbours": 5, "synthetic": overlap, "real": overlap}],
+        "kid_by_group": [group],
         "ms_ssim": {
             **ssim,
             "synthetic": {"value": 0.31, "interval": [0.29, 0.33], "n_pairs": 500},

@@ -47,15 +47,15 @@ class ImageQualityConfig(Parameters):
 
     Attributes:
         num_pairs: Most pairs of images that MS-SSIM is averaged over, for real and for synthetic images.
-        kid_subset_size: Images of each kind in a subset; at most half of those there are, so that subsets differ.
-        kid_num_subsets: Subsets the kernel distance is averaged over.
+        num_neighbours: k of precision, recall, density and coverage.
+        min_group_images: Images of each kind that the distance of a label x tone group needs.
         num_resamples: Bootstrap resamples of the MS-SSIM interval.
         confidence: Of every interval, in (0, 1).
     """
 
     num_pairs: int = Field(default=1000, ge=2)
-    kid_subset_size: int = Field(default=1000, ge=2)
-    kid_num_subsets: int = Field(default=100, ge=2)
+    num_neighbours: int = Field(default=5, ge=1)
+    min_group_images: int = Field(default=20, ge=4)
     num_resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 

@@ -18,7 +18,7 @@ def table1(image_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     Returns:
         Column variant; every Fréchet and kernel distance under its own name and reference, the floor and n beside
-        it; MS-SSIM of synthetic and real images; agreement.
+        it; precision, recall, density and coverage; MS-SSIM of synthetic and real images; agreement.
 
     Raises:
         ValueError: If an entry is not that variant's.
@@ -34,7 +34,9 @@ def _table1_row(variant: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         row |= {name: entry["value"], f"{name}_floor": entry["floor"], f"{name}_n": entry["n_synthetic"]}
     for entry in metrics["kid"]:
         name = f"{entry['name']}_{entry['reference']}"
-        row |= {name: entry["value"], f"{name}_std": entry["std"]}
+        row |= {**_with_interval(name, entry), f"{name}_floor": entry["floor"]}
+    for entry in metrics["manifold"]:
+        row |= {f"{kind}_{entry['name']}_{entry['reference']}": value for kind, value in entry["synthetic"].items()}
     ssim = metrics["ms_ssim"] or {}
     for kind in ("synthetic", "real"):
         row |= _with_interval(f"{ssim.get('name', 'ms_ssim')}_{kind}", ssim.get(kind))

@@ -201,7 +201,7 @@ def _training(history: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _image_metrics(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = {key: value for key, value in (metrics or {}).items() if key not in (*AGREEMENT, "variant", "image_size")}
-    return _picked(metrics, ("frechet_distance", "kid", "ms_ssim")) | kept
+    return _picked(metrics, ("frechet_distance", "kid", "manifold", "ms_ssim")) | kept
 
 
 def _agreement(metrics: Mapping[str, Any] | None) -> dict[str, Any]:

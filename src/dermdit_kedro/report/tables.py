@@ -24,7 +24,13 @@ def image_rows(summary: Mapping[str, Any]) -> Rows:
             floor = f"; real against real {number(entry['floor'])}" if entry.get("floor") is not None else ""
             rows.append(_image_row(variant, entry, _counts(entry) + floor))
         for entry in _entries(metrics.get("kid")):
-            rows.append(_image_row(variant, entry, _counts(entry)))
+            floor = f"; real against real {number(entry['floor'])}" if entry.get("floor") is not None else ""
+            rows.append(_image_row(variant, entry, _counts(entry) + floor))
+        rows += _manifold_rows(variant, metrics.get("manifold"))
+        for entry in _entries(metrics.get("kid_by_group")):
+            named = {**entry, "name": f"{entry.get('name')}, {entry.get('group')}"}
+            what = f"{number(entry.get('n'))} synthetic and as many held-out images"
+            rows.append(_image_row(variant, named, entry.get("reason") or what))
         ssim = metrics.get("ms_ssim")
         for kind in ("synthetic", "real"):
             part = (ssim if isinstance(ssim, Mapping) else {}).get(kind) or {}
@@ -52,14 +58,23 @@ def screening_rows(screening: Any) -> Rows:
 
 def _image_row(variant: str, entry: Mapping[str, Any], what: str) -> dict[str, Any]:
     value = number(entry.get("value"))
-    deviation = f"± {number(entry['std'])}" if entry.get("std") is not None else ""
     return {
         "variant": variant,
         "name": entry.get("name", NOT_MEASURED),
         "value": value,
-        "spread": spread(entry) or deviation,
+        "spread": spread(entry),
         "what": what,
     }
+
+
+def _manifold_rows(variant: str, entries: Any) -> Rows:
+    rows = []
+    for entry in _entries(entries):
+        for kind, value in (entry.get("synthetic") or {}).items():
+            floor = f"; of other real ones {number((entry.get('real') or {}).get(kind))}"
+            named = {"name": f"{kind}_{entry.get('name')}", "value": value}
+            rows.append(_image_row(variant, named, _counts(entry) + floor))
+    return rows
 
 
 def _agreement_rows(variant: str, agreement: Mapping[str, Any]) -> Rows:

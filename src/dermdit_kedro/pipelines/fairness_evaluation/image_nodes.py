@@ -1,6 +1,5 @@
 """Nodes of fairness_evaluation that look at images: are they like real ones, and do they show what was asked for?"""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def score_images(
         synthetic_features: Generated images, by the general network.
         finetuned_train_features: Training images, by the fine-tuned network.
         finetuned_held_out_features: Held-out images, by the fine-tuned network.
-        finetuned_features: Generated images, by the fine-tuned network.
+        finetuned_features: The generated ones, by the fine-tuned network.
         judge: The classifiers that say what label an image shows.
         image_quality: Pairs, subsets, confidence.
         image_size: Side of the images.
@@ -167,10 +166,10 @@ def score_images(
     refuse_foreign(synthetic_manifest, manifest)
     for folder in (images, synthetic_images):
         folder.refuse_other_size(image_size)
+    by_finetuned = finetuned_train_features, finetuned_held_out_features, finetuned_features
     general = _distances(train_features, held_out_features, synthetic_features, image_quality, seed)
-    finetuned = _distances(
-        finetuned_train_features, finetuned_held_out_features, finetuned_features, image_quality, seed
-    )
+    finetuned = _distances(*by_finetuned, image_quality, seed)
+    by_group = held_out_features, synthetic_features, manifest, synthetic_manifest
     ready = images.index().merge(manifest[["image_id", "split"]], on="image_id")
     generated = (synthetic_images, list(synthetic_images.index()["file"]))
     trained_on = (images, list(ready.loc[ready["split"] == "train", "file"]))
@@ -180,6 +179,8 @@ def score_images(
         "images": "all generated, before screening",
         "frechet_distance": general["frechet_distance"] + finetuned["frechet_distance"],
         "kid": general["kid"] + finetuned["kid"],
+        "manifold": general["manifold"] + finetuned["manifold"],
+        "kid_by_group": _by_group(*by_group, image_quality, seed),
         "ms_ssim": _diversity([generated, trained_on], image_size, image_quality, seed),
         "tone_agreement": tone_agreement(synthetic_manifest, image_quality.confidence),
         "label_agreement": _label_agreement(
@@ -191,10 +192,21 @@ def score_images(
 def _distances(
     train: Features, held_out: Features, synthetic: Features, config: ImageQualityConfig, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
-    from dermdit_kedro.metrics.image_quality import compare_features
+    from dermdit_kedro.metrics.feature_distances import compare_features
 
-    name = str(json.loads((synthetic.path / "features.json").read_text())["name"])
-    return compare_features(name, train.array(), held_out.array(), synthetic.array(), config, seed)
+    return compare_features(synthetic.name, train.array(), held_out.array(), synthetic.array(), config, seed)
+
+
+def _by_group(
+    held_out: Features, synthetic: Features, real: pd.DataFrame, asked: pd.DataFrame, config: Any, seed: int
+) -> list[dict[str, Any]]:
+    """Compare within label x tone: what real images show with what synthetic ones were asked to show."""
+    from dermdit_kedro.metrics.feature_distances import compare_groups, label_and_tone
+
+    tables = (held_out, real), (synthetic, asked.rename(columns={"sample_id": "image_id"}))
+    sides = [features.index()[["image_id"]].merge(table, on="image_id", how="left") for features, table in tables]
+    groups = label_and_tone(sides[0]), label_and_tone(sides[1], prefix="requested_")
+    return compare_groups(synthetic.name, held_out.array(), synthetic.array(), groups, config, seed)
 
 
 def _diversity(
