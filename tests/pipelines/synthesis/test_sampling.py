@@ -103,6 +103,7 @@ def test_an_image_depends_on_neither_its_batch_nor_its_process(tmp_path, drawing
         assert_same(pixels(job, count), undisturbed)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_and_draws_nothing_twice(tmp_path, drawing, count, undisturbed, kills):
     job = sampling(tmp_path / "killed", drawing, count, 2)
