@@ -22,7 +22,7 @@ from dermdit_kedro.prompts.parameters import PromptSetConfig
 SIZE, UNUSED = 32, 130
 HERE = LaunchConfig()
 EXTRACTOR = ExtractorConfig(name="efficientnet_lite0", image_size=32)
-SAMPLER = SamplerConfig(num_inference_steps=2, guidance_scale=2.0, batch_size=4)
+SAMPLER = SamplerConfig(num_inference_steps=2, guidance_scale=2.0, guidance_interval=(0.5, 1.0), batch_size=4)
 SYNTHESIS = SynthesisConfig(num_images=24, min_train_images=5)
 SCREENING = ScreeningConfig.model_validate({"label": {"margin": 0.9}, "tone": {"enabled": False}})
 BLANK, COPY, MIRRORED, REPEATED = 3, 4, 5, 11
@@ -222,6 +222,7 @@ def test_the_card_names_every_count_truly(published, screened, manifest):
     train = manifest[manifest["split"] == "train"]
     assert f"learned from {len(train)} images" in card
     assert "trained on phantoms" in card
+    assert "2 steps, guidance 2.0 (from 50 to 100 % of the steps)." in card
     assert "Off: tone." in card
     assert "{{" not in card
 

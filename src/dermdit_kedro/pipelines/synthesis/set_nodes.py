@@ -60,6 +60,7 @@ def publish_set(
         "scheduler": sampler.scheduler,
         "num_inference_steps": int(first["num_inference_steps"]),
         "guidance_scale": float(first["guidance_scale"]),
+        "guidance_interval": list(sampler.guidance_interval),
         **count_sources(manifest),
         **describe_screening(screening),
     }
