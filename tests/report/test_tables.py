@@ -17,6 +17,9 @@ def summary(parts: dict[str, Any]) -> dict[str, Any]:
 def test_every_image_metric_has_its_count(summary: dict[str, Any]) -> None:
     rows = tables.image_rows(summary)
     assert len(rows) == 1 + 1 + 4 + 1 + 2 + 4 + 3
+    directions = {row["name"].split("_")[0]: row["what"].split("; ")[1] for row in rows[:6]}
+    nearer = dict.fromkeys(("fd", "kid"), "lower is nearer")
+    assert directions == nearer | dict.fromkeys(("precision", "recall", "density", "coverage"), "higher is better")
     assert all(
         "120" in row["what"] or "40" in row["what"] or "60" in row["what"] or "500" in row["what"] for row in rows
     )

@@ -73,7 +73,7 @@ def _manifold_rows(variant: str, entries: Any) -> Rows:
         for kind, value in (entry.get("synthetic") or {}).items():
             floor = f"; of other real ones {number((entry.get('real') or {}).get(kind))}"
             named = {"name": f"{kind}_{entry.get('name')}", "value": value}
-            rows.append(_image_row(variant, named, _counts(entry) + floor))
+            rows.append(_image_row(variant, named, _counts(entry, "higher is better") + floor))
     return rows
 
 
@@ -124,9 +124,9 @@ def _name(part: Any, otherwise: str) -> str:
     return str(part.get("name", otherwise)) if isinstance(part, Mapping) else otherwise
 
 
-def _counts(entry: Mapping[str, Any]) -> str:
+def _counts(entry: Mapping[str, Any], meaning: str = "lower is nearer") -> str:
     reference = {"train": "training", "held_out": "held-out"}.get(
         str(entry.get("reference")), str(entry.get("reference"))
     )
     synthetic, real = number(entry.get("n_synthetic")), number(entry.get("n_real"))
-    return f"{synthetic} synthetic against {real} real {reference} images; lower is nearer"
+    return f"{synthetic} synthetic against {real} real {reference} images; {meaning}"
