@@ -212,4 +212,6 @@ def test_a_label_for_a_test_set_that_is_not_there_is_refused() -> None:
 def test_the_labels_of_paper_are_of_its_test_sets(root: Path) -> None:
     parameters = yaml.safe_load((root / "conf/paper/parameters.yml").read_text())
     sources = yaml.safe_load((root / "conf/paper/catalog.yml").read_text())["sources"]["sources"]
-    refuse_unknown_test_sets(parameters, {name: SimpleNamespace(**source) for name, source in sources.items()})
+    known = {name: SimpleNamespace(**source) for name, source in sources.items()}
+    assert refuse_unknown_test_sets(parameters, known) is None
+    assert parameters["evaluation"]["label_names"].keys() <= {*known, "held_out"}

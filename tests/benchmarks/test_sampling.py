@@ -16,7 +16,11 @@ import yaml
 from diffusers import DDPMScheduler
 from tests.benchmarks.prior_recipe import PooledDiT
 from tests.benchmarks.racing import S4, TOY, Race, Size, say
+from tests.peak_memory import PeakMemory
 
+from dermdit_kedro.augmentation.parameters import SynthesisConfig
+from dermdit_kedro.augmentation.plan import plan_groups
+from dermdit_kedro.augmentation.synthetic_manifest import build_synthetic_manifest
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.denoising import denoise
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
@@ -147,3 +151,34 @@ def test_a_long_run_stays_flat(benchmark, measuring: bool, root: Path, tmp_path:
         },
     )  # fmt: skip
     assert max(settled) < settled[0] + 100
+
+
+def test_fifty_thousand_images_are_planned(benchmark, measuring: bool, tmp_path: Path, sampler: SamplerConfig) -> None:
+    """The plan, the shares of two processes, and the manifest of what became of it."""
+    count, memory = (50_000 if measuring else 600), PeakMemory()
+    groups = itertools.product(("light", "brown", "dark"), (False, True), range(400))
+    train = pd.DataFrame(
+        [{"image_id": f"{tone}{label}{i}", "tone_group": tone, "is_malignant": label} for tone, label, i in groups]
+    ).assign(sex="female", age_approx=60.0, site="trunk", prompt="dermoscopic image")
+    attributes = ("is_malignant", "tone_group", "sex", "age_approx", "site")
+
+    def plan() -> None:
+        rows = plan_groups(train, SynthesisConfig(num_images=count), attributes, 0).rows
+        generator = ModelFolder(tmp_path, "not looked at")
+        inputs = {"generator": generator, "plan": rows[["sample_id", "prompt", "seed"]]}
+        job = create_job(tmp_path, "plan", "dermdit_kedro.diffusion.sample", config={"sampler": sampler}, inputs=inputs)
+        shares = [job.table("plan").iloc[rank::2] for rank in range(2)]
+        assert sum(map(len, shares)) == len(rows) == count
+        evidence = pd.DataFrame(
+            {"nearest_train_image_id": "a", "nearest_distance": 1.0, "ita_degrees": 1.0}, rows.index
+        )
+        build_synthetic_manifest(
+            rows, evidence.assign(tone_group="light"), pd.Series([None] * count, dtype="object"),
+            generator="none", guidance_scale=3.0, num_inference_steps=8,
+        ).to_parquet(tmp_path / "manifest.parquet")  # fmt: skip
+
+    with memory:
+        benchmark.pedantic(plan, rounds=1)
+    assert len(pd.read_parquet(tmp_path / "manifest.parquet")) == count
+    seconds = {} if not measuring else {"seconds": benchmark.stats["max"]}
+    say(benchmark, measuring, {"images": count, **seconds, "GB": memory.peak / 1e9})

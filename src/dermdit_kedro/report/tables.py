@@ -20,10 +20,7 @@ def image_rows(summary: Mapping[str, Any]) -> Rows:
     """
     rows = []
     for variant, metrics in items(summary["image_metrics"]):
-        for entry in _entries(metrics.get("frechet_distance")):
-            floor = f"; real against real {number(entry['floor'])}" if entry.get("floor") is not None else ""
-            rows.append(_image_row(variant, entry, _counts(entry) + floor))
-        for entry in _entries(metrics.get("kid")):
+        for entry in (*_entries(metrics.get("frechet_distance")), *_entries(metrics.get("kid"))):
             floor = f"; real against real {number(entry['floor'])}" if entry.get("floor") is not None else ""
             rows.append(_image_row(variant, entry, _counts(entry) + floor))
         rows += _manifold_rows(variant, metrics.get("manifold"))

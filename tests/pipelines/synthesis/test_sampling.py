@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.full_disk import fail_to_write
 
 from dermdit_kedro.dermoscopy.images import read_rgb
 from dermdit_kedro.diffusion.parameters import SamplerConfig
@@ -127,6 +128,15 @@ def test_a_killed_run_goes_on_and_draws_nothing_twice(tmp_path, drawing, count, 
     assert_same(pixels(job, count), undisturbed)
 
 
+_FILL = """
+import dermdit_kedro.diffusion.sample as sample
+write = sample.write_png
+def write_six(path, image):
+    if path.stem == "0006": fill(30)
+    write(path, image)
+sample.write_png = write_six
+"""
+
 _CHILD = """
 import sys, pathlib
 from dermdit_kedro.diffusion.sample import main
@@ -165,24 +175,9 @@ def test_what_the_text_encoder_does_not_read_is_said(tmp_path, generator, caplog
 
 def test_a_full_disk_keeps_what_was_drawn(tmp_path, generator):
     job = sampling(tmp_path, generator, 40, 2)
-    program = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from pathlib import Path; import dermdit_kedro.diffusion.sample as sample\n"
-        "from dermdit_kedro.launching import *; from dermdit_kedro.jobs import Job\n"
-        "from dermdit_kedro.cli import user_message\n"
-        "write = sample.write_png\n"
-        "def fill(path, image):\n"
-        "    if path.stem == '0006': resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))\n"
-        "    write(path, image)\n"
-        "sample.write_png = fill\n"
-        "try: launch(Job(Path(sys.argv[1])), LaunchConfig(device='cpu'))\n"
-        "except Exception as error: sys.exit(user_message(error, is_before_nodes=False))"
-    )
-    run = subprocess.run([sys.executable, "-c", program, str(job.folder)], capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert "could not write" in run.stderr.splitlines()[-1]
-    assert "File too large" in run.stderr.splitlines()[-1]
-    assert "Traceback" not in run.stderr
+    told = fail_to_write(job.folder, _FILL)
+    assert "could not write" in told
+    assert "File too large" in told
     there = {path.name: path.stat().st_mtime_ns for path in job.result.iterdir()}
     assert sorted(there) == [f"{i:04d}.png" for i in range(6)]
     launch(job, CPU)
