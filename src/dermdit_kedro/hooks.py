@@ -18,7 +18,7 @@ from kedro.pipeline.node import Node
 
 from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refuse_unknown_test_sets
 from dermdit_kedro.combinations import refuse_combinations
-from dermdit_kedro.terminal import print_summary, print_verdict
+from dermdit_kedro.terminal import print_ranking, print_summary, print_verdict
 from dermdit_kedro.tracking import measurements, plain_parameters
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class ProgressHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Keep what is shown at the end."""
-        if dataset_name in ("summary", "verdict"):
+        if dataset_name in ("summary", "verdict", "table1"):
             self._results[dataset_name] = data
 
     @hook_impl(trylast=True)
@@ -107,6 +107,7 @@ class ProgressHook:
             print_summary(self._results["summary"], report if report and report.is_file() else None)
         else:
             print_verdict(self._results.get("verdict"))
+        print_ranking(self._results.get("table1"))
 
 
 class TrackingHook:

@@ -29,19 +29,22 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Return the pipelines by name.
 
     Returns:
-        The five pipelines for the default variant, `table1` over all variants, `table2` over the arms,
-        `refine_instructions`, and `__default__`.
+        The five pipelines for the default variant, `table1` over all variants with Figure 2, `table2` over the arms,
+        `tables` with both and the report of all, `refine_instructions`, and `__default__`.
     """
     default = tuple(variant for variant in VARIANTS if variant.name == DEFAULT_VARIANT)
     five = _five(default)
     upstream = five["data_engineering"] + five["prompting"] + five["generative_training"] + five["synthesis"]
     everything = upstream + five["fairness_evaluation"]
     all_variants = sum(_five(VARIANTS).values(), Pipeline([]))
-    table1 = (all_variants + fairness_evaluation.create_table1_pipeline(VARIANTS)).to_outputs("table1")
-    table2 = (everything + fairness_evaluation.create_table2_pipeline(ARMS)).to_outputs("table2", "verdict")
+    rows_of_1 = fairness_evaluation.create_table1_pipeline(VARIANTS)
+    rows_of_2 = fairness_evaluation.create_table2_pipeline(ARMS)
+    table1 = (all_variants + rows_of_1).to_outputs("table1", *fairness_evaluation.IMAGE_FIGURES)
+    table2 = (everything + rows_of_2).to_outputs("table2", "verdict")
     refinement = prompting.create_refinement_pipeline()
     return {
-        **five, "table1": table1, "table2": table2, "refine_instructions": refinement, "__default__": everything,
+        **five, "table1": table1, "table2": table2, "tables": all_variants + rows_of_1 + rows_of_2,
+        "refine_instructions": refinement, "__default__": everything,
     }  # fmt: skip
 
 

@@ -69,6 +69,24 @@ def print_verdict(verdict: Any, console: Console | None = None) -> None:
         (console or Console()).print(f"\n{paragraph['text']}", highlight=False, markup=False)
 
 
+def print_ranking(table1: Any, console: Console | None = None) -> None:
+    """Print the generators in the order of their distance from held-out images, one line a distance.
+
+    Args:
+        table1: The table `table1`; nothing is printed of anything else.
+        console: Where to print; standard output if not given.
+    """
+    console = console or Console()
+    for column in getattr(table1, "columns", ()):
+        if column.startswith(("fd_", "cmmd_")) and column.endswith("_held_out"):
+            rows = table1.sort_values(column)
+            order = " < ".join(f"{row['variant']} {row[column]:.4g}" for _, row in rows.iterrows())
+            floor = f"; real images {table1[f'{column}_floor'].iloc[0]:.4g}"
+            console.print(f"\n{column}: {order}{floor}", highlight=False, markup=False, soft_wrap=True)
+    if table1 is not None:
+        console.print("One training of each: another seed may order them otherwise (docs/results.md).", highlight=False)
+
+
 def image_table(summary: Mapping[str, Any]) -> Table:
     """Arrange what was measured of the synthetic images, one row a variant.
 

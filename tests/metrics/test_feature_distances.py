@@ -10,6 +10,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from dermdit_kedro.metrics import feature_distances
 from dermdit_kedro.metrics.feature_distances import (
+    cmmd,
     compare_features,
     compare_groups,
     frechet_distance,
@@ -149,3 +150,17 @@ def test_real_against_real_lies_near_its_floor_and_noise_does_not():
 def test_a_comparison_without_images_is_left_out():
     result = compare_features("toy", features(90, 8), features(1, 8), features(70, 8), CONFIG, seed=0)
     assert [entry["reference"] for entry in result["frechet_distance"]] == ["train"]
+
+
+def test_cmmd_is_the_kernel_written_out():
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 8)), rng.normal(0.5, 1, size=(20, 8))
+    x, y = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (x, y))
+    kernels = [rbf_kernel(a, b, gamma=1 / 200).mean() for a, b in ((x, x), (y, y), (x, y))]
+    assert cmmd(x, y) == pytest.approx(1000 * (kernels[0] + kernels[1] - 2 * kernels[2]), rel=1e-6)
+    assert cmmd(x, y) > 0
+    assert cmmd(x, x) == 0
+    with pytest.raises(ValueError, match="equal widths"):
+        cmmd(x, y[:, :4])

@@ -14,7 +14,7 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
-from dermdit_kedro.metrics.features import build_extractor
+from dermdit_kedro.metrics.extractors import build_extractor
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 
 
@@ -165,3 +165,40 @@ def test_the_inception_of_fid_takes_images_of_any_size(tmp_path, monkeypatch):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     extractor = build_extractor(ExtractorConfig(name="inception_v3", weights=str(tmp_path / "weights.pth")))
     assert extractor(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 2048)
+
+
+@pytest.fixture
+def clip_folder(tmp_path):
+    """The image half of a small CLIP of random weights, as transformers saves it."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPVisionConfig(image_size=32, patch_size=8, projection_dim=16, **sizes)
+    CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
+    return tmp_path / "clip"
+
+
+def test_clip_embeds_as_transformers_does(tmp_path, images, clip_folder):
+    from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+
+    features = extract(tmp_path, images, ExtractorConfig(name="clip", weights=str(clip_folder)))
+    assert json.loads((features.path / "features.json").read_text())["name"] == "clip_32_8_32px"
+    stack = ImageStack(images, list(images.index()["file"]))[range(7)]
+    size = {"height": 32, "width": 32}
+    process = CLIPImageProcessorPil(size=size, do_center_crop=False)
+    pixels = process(list(stack), return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        expected = CLIPVisionModelWithProjection.from_pretrained(clip_folder)(pixels).image_embeds
+    expected = expected / expected.norm(dim=1, keepdim=True)
+    assert np.asarray(features.array()) == pytest.approx(expected.numpy(), abs=2e-2)
+    assert np.linalg.norm(features.array(), axis=1) == pytest.approx(np.ones(7), abs=1e-5)
+
+
+def test_dinov2_is_a_timm_network(tmp_path, images):
+    import timm
+
+    architecture = "vit_small_patch14_dinov2.lvd142m"
+    save_file(timm.create_model(architecture, num_classes=0, img_size=28).state_dict(), tmp_path / "dino.safetensors")
+    config = ExtractorConfig(name=f"timm:{architecture}", weights=str(tmp_path / "dino.safetensors"), image_size=28)
+    assert extract(tmp_path, images, config).array().shape == (7, 384)

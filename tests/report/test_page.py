@@ -5,10 +5,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from tests.report.drawing import figures_of
 
-from dermdit_kedro.pipelines.fairness_evaluation.reporting import draw_figures
 from dermdit_kedro.report.page import render_page
-from dermdit_kedro.report.parameters import ReportConfig
 from dermdit_kedro.report.summary import build_summary, sort_parts
 
 
@@ -53,7 +52,7 @@ def render(parts: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def page(parts: dict[str, Any], drawing_inputs: dict[str, Any]) -> str:
-    return render({**parts, **draw_figures(config=ReportConfig(), seed=0, **drawing_inputs)})
+    return render({**parts, **figures_of(drawing_inputs)})
 
 
 def test_nothing_is_fetched(page: str) -> None:
@@ -129,7 +128,7 @@ def test_text_from_the_data_is_escaped(parts: dict[str, Any]) -> None:
 
 
 def test_a_figure_cannot_end_its_script(parts: dict[str, Any], drawing_inputs: dict[str, Any]) -> None:
-    figures = draw_figures(config=ReportConfig(), seed=0, **drawing_inputs)
+    figures = figures_of(drawing_inputs)
     figures["pca_figure"].data[0].name = "</script><script>alert(1)</script>"
     assert "<script>alert(1)" not in render({**parts, **figures})
 

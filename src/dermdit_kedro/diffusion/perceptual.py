@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from dermdit_kedro.metrics.features import load_packaged_efficientnet
+from dermdit_kedro.metrics.extractors import load_packaged_efficientnet
 
 NUM_STAGES = 5
 """Stages of the network that are compared; their strides are 2, 4, 8, 16 and 16."""

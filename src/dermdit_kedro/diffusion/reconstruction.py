@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermdit_kedro.dermoscopy.images import ImageStack, to_float
+from dermdit_kedro.metrics.extractors import build_extractor
 from dermdit_kedro.metrics.feature_distances import frechet_distance
-from dermdit_kedro.metrics.features import build_extractor
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 from dermdit_kedro.progress import Progress
 from dermdit_kedro.seeds import stable_seed

@@ -9,7 +9,7 @@ from dermdit_kedro.parameters import Parameters
 Attribute = Literal["tone_group", "sex", "age_band", "site"]
 """An attribute by which people are grouped; `age_band` is made of `age_approx`."""
 
-KNOWN_EXTRACTORS = ("efficientnet_lite0", "inception_v3", "finetuned")
+KNOWN_EXTRACTORS = ("efficientnet_lite0", "inception_v3", "finetuned", "clip")
 
 
 class ExtractorConfig(Parameters):
@@ -18,10 +18,12 @@ class ExtractorConfig(Parameters):
     Attributes:
         name: `efficientnet_lite0` (ImageNet weights from an installed package; nothing is downloaded),
             `inception_v3` (the one FID is defined with, in torch-fidelity's weights file), `finetuned` (the
-            classifier that stands in for the paper's fine-tuned Inception) or `timm:<architecture>`.
-        weights: Local weights file that `inception_v3` (.pth) and `timm:` (.safetensors) need; null otherwise.
+            classifier that stands in for the paper's fine-tuned Inception), `clip` (the image half of a CLIP model,
+            for CMMD) or `timm:<architecture>`, DINOv2 among them.
+        weights: Local weights that `inception_v3` (.pth), `timm:` (.safetensors) and `clip` (a model folder of
+            transformers) need; null otherwise.
         image_size: Side in pixels the images are resized to, bilinear with antialiasing. `inception_v3` resizes by
-            itself to 299, `finetuned` takes the size it was trained at.
+            itself to 299, `finetuned` and `clip` take the size they were trained at.
     """
 
     name: str
@@ -35,9 +37,9 @@ class ExtractorConfig(Parameters):
             raise ValueError(
                 f"name must be one of {list(KNOWN_EXTRACTORS)} or `timm:<architecture>`. Got {self.name!r}"
             )
-        needs_weights = is_timm or self.name == "inception_v3"
+        needs_weights = is_timm or self.name in ("inception_v3", "clip")
         if needs_weights != (self.weights is not None):
-            rule = "needs a local weights file" if needs_weights else "takes no weights file"
+            rule = "needs local weights" if needs_weights else "takes no weights"
             raise ValueError(f"the extractor {self.name!r} {rule}. Got weights: {self.weights!r}")
         return self
 
@@ -49,6 +51,8 @@ class ImageQualityConfig(Parameters):
         num_pairs: Most pairs of images that MS-SSIM is averaged over, for real and for synthetic images.
         num_neighbours: k of precision, recall, density and coverage.
         min_group_images: Images of each kind that the distance of a label x tone group needs.
+        further_extractors: Networks by which images are compared besides `extractor` and the fine-tuned one. One
+            whose weights are not there is passed over, and the log and the report say so.
         num_resamples: Bootstrap resamples of the MS-SSIM interval.
         confidence: Of every interval, in (0, 1).
     """
@@ -56,8 +60,16 @@ class ImageQualityConfig(Parameters):
     num_pairs: int = Field(default=1000, ge=2)
     num_neighbours: int = Field(default=5, ge=1)
     min_group_images: int = Field(default=20, ge=4)
+    further_extractors: tuple[ExtractorConfig, ...] = ()
     num_resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [extractor.name for extractor in self.further_extractors]
+        if len(set(names)) < len(names) or "finetuned" in names:
+            raise ValueError(f"further_extractors must differ, and none be `finetuned`. Got {names}")
+        return self
 
 
 class GroupFairnessConfig(Parameters):

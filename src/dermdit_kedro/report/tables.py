@@ -24,6 +24,8 @@ def image_rows(summary: Mapping[str, Any]) -> Rows:
             floor = f"; real against real {number(entry['floor'])}" if entry.get("floor") is not None else ""
             rows.append(_image_row(variant, entry, _counts(entry) + floor))
         rows += _manifold_rows(variant, metrics.get("manifold"))
+        for entry in _entries(metrics.get("passed_over")):
+            rows.append(_image_row(variant, entry, f"not asked: {entry.get('reason')}"))
         for entry in _entries(metrics.get("kid_by_group")):
             named = {**entry, "name": f"{entry.get('name')}, {entry.get('group')}"}
             what = f"{number(entry.get('n'))} synthetic and as many held-out images"

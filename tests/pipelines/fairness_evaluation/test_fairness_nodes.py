@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from dermdit_kedro.diagnosis.classifier import read_cards
 from dermdit_kedro.diagnosis.parameters import ArmConfig, EvaluationConfig
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import ExtractorConfig, GroupFairnessConfig, ImageQualityConfig
+from dermdit_kedro.pipelines.fairness_evaluation.further_nodes import score_by_further_networks
 from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     extract_features,
     extract_real_features,
@@ -135,9 +137,20 @@ def test_predictions_become_metrics_of_every_test_set(predictions):
     json.dumps([diagnosis, fairness], allow_nan=False)
 
 
+def further_networks(inception, work_dir):
+    """One that is there, one that is not, and one that is asked anyway."""
+    weights = work_dir / "further.safetensors"
+    tensors = load_file(inception.path / "seed_0" / "model.safetensors")
+    save_file({name: value for name, value in tensors.items() if not name.startswith("head.")}, weights)
+    there = ExtractorConfig(name="timm:test_byobnet", weights=str(weights), image_size=32)
+    missing = ExtractorConfig(name="clip", weights=str(work_dir / "nowhere"))
+    return QUALITY.model_copy(update={"further_extractors": (there, missing, EXTRACTOR)})
+
+
 @pytest.fixture(scope="module")
 def image_metrics(
     run,
+    work_dir,
     judge,
     easy_images,
     easy_manifest,
@@ -154,10 +167,20 @@ def image_metrics(
     synthetic, finetuned = extract_features(easy_synthetic_images, inception, EXTRACTOR, **run)
     train_features, _ = extract_features(easy_images, inception, EXTRACTOR, **run)
 
+    further = score_by_further_networks(
+        easy_images,
+        easy_manifest,
+        easy_synthetic_images,
+        EXTRACTOR,
+        further_networks(inception, work_dir),
+        seed=0,
+        **run,
+    )
+
     def score(manifest):
         return score_images(
             easy_images, easy_manifest, easy_synthetic_images, manifest, train_features, held_out, synthetic,
-            finetuned_train, finetuned_held_out, finetuned, judge, QUALITY, image_size=32, seed=0,
+            finetuned_train, finetuned_held_out, finetuned, further, judge, QUALITY, image_size=32, seed=0,
             variant_name="dermdit", judge_name="real",
         )  # fmt: skip
 
@@ -169,9 +192,13 @@ def test_image_metrics_name_what_they_measured(image_metrics, easy_synthetic_man
     names = {(entry["name"], entry["reference"]) for entry in metrics["frechet_distance"]}
     assert names == {
         (f"fd_{name}", reference)
-        for name in ("efficientnet_lite0", "finetuned_test_byobnet")
+        for name in ("efficientnet_lite0", "finetuned_test_byobnet", "test_byobnet")
         for reference in ("train", "held_out")
     }
+    assert metrics["passed_over"] == [
+        {"name": "clip", "reason": "its weights are not there: nowhere"},
+        {"name": "efficientnet_lite0", "reason": "it is the extractor already"},
+    ]
     assert metrics["ms_ssim"]["name"] == "ms_ssim_32px_kernel7_3scales"
     assert metrics["ms_ssim"]["synthetic"]["n_pairs"] == metrics["ms_ssim"]["real"]["n_pairs"] == 20
     json.dumps(metrics, allow_nan=False)

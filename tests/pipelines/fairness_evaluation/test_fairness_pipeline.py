@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:One or more dataset names contai
 VARIANTS = (Variant("dit", None), Variant("dermdit", "five_attributes"))
 ARMS = ("real", "synthetic")
 SHARED = {"inception", "held_out_features", "finetuned_train_features", "finetuned_held_out_features"}
-PER_VARIANT = ("synthetic_features", "finetuned_features", "image_metrics")
+PER_VARIANT = ("synthetic_features", "finetuned_features", "further_metrics", "image_metrics")
 PER_ARM = ("classifier", "predictions", "diagnosis_metrics", "group_fairness")
 
 
@@ -61,7 +61,13 @@ def test_inputs_are_those_of_other_pipelines(pipeline):
 
 def test_names_are_the_functions_names_in_their_namespace(pipeline):
     names = {node.name for node in pipeline.nodes}
-    assert {"train_inception", "extract_real_features", "draw_figures", "write_report"} < names
+    assert {
+        "train_inception",
+        "extract_real_features",
+        "draw_image_figures",
+        "draw_diagnosis_figures",
+        "write_report",
+    } < names
     assert {f"{v.name}.{verb}" for v in VARIANTS for verb in ("extract_features", "score_images")} < names
     verbs = ("train_classifier", "predict", "score_diagnosis", "score_fairness")
     assert {f"{arm}.{verb}" for arm in ARMS for verb in verbs} < names

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from tests.report.drawing import figures_of
 
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import (
     FIGURES,
     create_reporting_pipeline,
-    draw_figures,
     write_report,
 )
 from dermdit_kedro.pipelines.variants import Variant
@@ -71,12 +71,12 @@ def test_the_graph_reads_what_the_pipelines_write() -> None:
     assert {"ldm.synthetic_images", "dermdit.screening", "real.group_fairness", "two_attributes.prompt_audit"} <= inputs
     assert {"manifest", "images", "data_report", "autoencoder_report", "params:report"} <= inputs
     assert pipeline.outputs() == {"summary", "report"}
-    assert {node.name for node in pipeline.nodes} == {"draw_figures", "write_report"}
+    assert {node.name for node in pipeline.nodes} == {"draw_image_figures", "draw_diagnosis_figures", "write_report"}
     assert all(node.name == node.func.__name__ for node in pipeline.nodes)
 
 
 def test_the_nodes_are_plain_functions(tmp_path: Path, run: Any) -> None:
-    figures = draw_figures(config=ReportConfig(samples_per_cell=1), seed=0, **run.make_drawing_inputs(tmp_path))
+    figures = figures_of(run.make_drawing_inputs(tmp_path), ReportConfig(samples_per_cell=1))
     assert tuple(figures) == FIGURES
     assert [trace.name for trace in figures["training_curves_figure"].data][-1] == "autoencoder"
     summary, page = write_report(ReportConfig(), 64, 0, **run.make_parts(), **figures)

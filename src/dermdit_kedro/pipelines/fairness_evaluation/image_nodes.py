@@ -10,6 +10,7 @@ from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
+from dermdit_kedro.pipelines.fairness_evaluation.comparing import distances, real_files
 
 INCEPTION_SEED = 1000
 """Added to the run's seed, so that the feature network is no twin of a judge."""
@@ -80,9 +81,7 @@ def extract_real_features(
     Returns:
         Held-out images by the general network; training and held-out images by the fine-tuned one.
     """
-    files = images.index()[["image_id", "file"]].merge(manifest[["image_id", "role", "split"]], on="image_id")
-    held_out = files.loc[(files["role"] == "train") & (files["split"] == "test"), ["image_id", "file"]]
-    train = files.loc[files["split"] == "train", ["image_id", "file"]]
+    train, held_out = real_files(images, manifest)
     general = (extractor, launch_config)
     finetuned = (FINETUNED, launch_config, inception_folder)
     return (
@@ -130,6 +129,7 @@ def score_images(
     finetuned_train_features: Features,
     finetuned_held_out_features: Features,
     finetuned_features: Features,
+    further_metrics: dict[str, Any],
     judge: ModelFolder,
     image_quality: ImageQualityConfig,
     image_size: int,
@@ -150,6 +150,7 @@ def score_images(
         finetuned_train_features: Training images, by the fine-tuned network.
         finetuned_held_out_features: Held-out images, by the fine-tuned network.
         finetuned_features: The generated ones, by the fine-tuned network.
+        further_metrics: What further networks found.
         judge: The classifiers that say what label an image shows.
         image_quality: Pairs, subsets, confidence.
         image_size: Side of the images.
@@ -167,8 +168,8 @@ def score_images(
     for folder in (images, synthetic_images):
         folder.refuse_other_size(image_size)
     by_finetuned = finetuned_train_features, finetuned_held_out_features, finetuned_features
-    general = _distances(train_features, held_out_features, synthetic_features, image_quality, seed)
-    finetuned = _distances(*by_finetuned, image_quality, seed)
+    by_general = train_features, held_out_features, synthetic_features
+    found = [*(distances(*by, image_quality, seed) for by in (by_general, by_finetuned)), further_metrics]
     by_group = held_out_features, synthetic_features, manifest, synthetic_manifest
     ready = images.index().merge(manifest[["image_id", "split"]], on="image_id")
     generated = (synthetic_images, list(synthetic_images.index()["file"]))
@@ -177,9 +178,8 @@ def score_images(
         "variant": variant_name,
         "image_size": image_size,
         "images": "all generated, before screening",
-        "frechet_distance": general["frechet_distance"] + finetuned["frechet_distance"],
-        "kid": general["kid"] + finetuned["kid"],
-        "manifold": general["manifold"] + finetuned["manifold"],
+        **{kind: [entry for part in found for entry in part[kind]] for kind in ("frechet_distance", "kid", "manifold")},
+        "passed_over": further_metrics["passed_over"],
         "kid_by_group": _by_group(*by_group, image_quality, seed),
         "ms_ssim": _diversity([generated, trained_on], image_size, image_quality, seed),
         "tone_agreement": tone_agreement(synthetic_manifest, image_quality.confidence),
@@ -187,14 +187,6 @@ def score_images(
             judge, judge_name, images, manifest, synthetic_images, synthetic_manifest, image_quality.confidence
         ),
     }
-
-
-def _distances(
-    train: Features, held_out: Features, synthetic: Features, config: ImageQualityConfig, seed: int
-) -> dict[str, list[dict[str, Any]]]:
-    from dermdit_kedro.metrics.feature_distances import compare_features
-
-    return compare_features(synthetic.name, train.array(), held_out.array(), synthetic.array(), config, seed)
 
 
 def _by_group(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
+from dermdit_kedro.pipelines.fairness_evaluation.further_nodes import score_by_further_networks
 from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     extract_features,
     extract_real_features,
@@ -110,6 +111,7 @@ def _variant(name: str) -> Pipeline:
     features = [f"{name}.synthetic_features", f"{name}.finetuned_features"]
     return Pipeline(
         [
+            _further(name),
             Node(
                 extract_features,
                 {
@@ -135,6 +137,7 @@ def _variant(name: str) -> Pipeline:
                     "finetuned_train_features": "finetuned_train_features",
                     "finetuned_held_out_features": "finetuned_held_out_features",
                     "finetuned_features": features[1],
+                    "further_metrics": f"{name}.further_metrics",
                     "judge": f"{JUDGE}.classifier",
                     "image_quality": "params:image_quality",
                 },
@@ -143,6 +146,23 @@ def _variant(name: str) -> Pipeline:
                 namespace=name,
             ),
         ]
+    )
+
+
+def _further(name: str) -> Node:
+    return Node(
+        score_by_further_networks,
+        {
+            **_IMAGES,
+            **_WORK,
+            "synthetic_images": f"{name}.synthetic_images",
+            "extractor": "params:extractor",
+            "image_quality": "params:image_quality",
+            "seed": "params:seed",
+        },
+        f"{name}.further_metrics",
+        name="score_by_further_networks",
+        namespace=name,
     )
 
 

@@ -10,18 +10,14 @@ from dermdit_kedro.handles import Features, ImageFolder
 from dermdit_kedro.pipelines.variants import Variant, named
 from dermdit_kedro.report.parameters import ReportConfig
 
-FIGURES = (
-    "sample_grid_figure",
-    "density_figure",
-    "pca_figure",
-    "training_curves_figure",
-    "group_performance_figure",
-    "data_figure",
-)
-"""Catalog entries of the figures."""
+IMAGE_FIGURES = ("sample_grid_figure", "density_figure", "pca_figure", "training_curves_figure")
+"""Catalog entries of the figures of the generators, the paper's Figure 2 among them."""
+
+FIGURES = (*IMAGE_FIGURES, "group_performance_figure", "data_figure")
+"""Catalog entries of all figures."""
 
 
-def draw_figures(
+def draw_image_figures(
     manifest: pd.DataFrame,
     images: ImageFolder,
     held_out_features: Features,
@@ -30,7 +26,7 @@ def draw_figures(
     seed: int,
     **by_name: Any,
 ) -> dict[str, Any]:
-    """Draw every figure of the report.
+    """Draw what shows the generators: samples, densities and principal components (Figure 2), losses.
 
     Args:
         manifest: The manifest.
@@ -40,14 +36,13 @@ def draw_figures(
         config: How the figures are drawn.
         seed: Seed of the images and points that are drawn at random.
         **by_name: By catalog name: `<variant>.synthetic_images`, `<variant>.synthetic_manifest`,
-            `<variant>.synthetic_features`, `<variant>.training_history`, `autoencoder_report`,
-            `<arm>.diagnosis_metrics`.
+            `<variant>.synthetic_features`, `<variant>.training_history`, `autoencoder_report`.
 
     Returns:
-        plotly figures by the names of `FIGURES`.
+        plotly figures by the names of `IMAGE_FIGURES`.
     """
     from dermdit_kedro.report.embeddings import embedding_figures
-    from dermdit_kedro.report.figures import data_figure, group_performance_figure, training_curves_figure
+    from dermdit_kedro.report.figures import training_curves_figure
     from dermdit_kedro.report.samples import sample_grid_figure
 
     folders = named(by_name, "synthetic_images")
@@ -73,6 +68,22 @@ def draw_figures(
         "density_figure": density,
         "pca_figure": pca,
         "training_curves_figure": training_curves_figure(histories),
+    }
+
+
+def draw_diagnosis_figures(manifest: pd.DataFrame, **by_name: Any) -> dict[str, Any]:
+    """Draw what shows the data and how well each group is served.
+
+    Args:
+        manifest: The manifest.
+        **by_name: `<arm>.diagnosis_metrics`.
+
+    Returns:
+        plotly figures `group_performance_figure` and `data_figure`.
+    """
+    from dermdit_kedro.report.figures import data_figure, group_performance_figure
+
+    return {
         "group_performance_figure": group_performance_figure(named(by_name, "diagnosis_metrics")),
         "data_figure": data_figure(manifest),
     }
@@ -107,11 +118,11 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
         prompt_sets: The prompt sets that were written.
 
     Returns:
-        Two nodes that need every result of the run.
+        Three nodes that need every result of the run.
     """
     names = [variant.name for variant in variants]
     drawn = _entries(names, "synthetic_images", "synthetic_manifest", "synthetic_features", "training_history")
-    drawn += ["autoencoder_report", *_entries(arms, "diagnosis_metrics")]
+    drawn.append("autoencoder_report")
     told = [
         "data_report",
         "autoencoder_report",
@@ -128,10 +139,16 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
     return Pipeline(
         [
             Node(
-                draw_figures,
+                draw_image_figures,
                 {**{name: name for name in (*plain, *drawn)}, **settings},
-                {name: name for name in FIGURES},
-                name="draw_figures",
+                {name: name for name in IMAGE_FIGURES},
+                name="draw_image_figures",
+            ),
+            Node(
+                draw_diagnosis_figures,
+                {name: name for name in ("manifest", *_entries(arms, "diagnosis_metrics"))},
+                {name: name for name in FIGURES if name not in IMAGE_FIGURES},
+                name="draw_diagnosis_figures",
             ),
             Node(
                 write_report,
