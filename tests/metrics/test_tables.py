@@ -48,11 +48,16 @@ def test_table_1_refuses_another_variants_numbers():
         table1({})
 
 
-def test_table_2_has_a_row_a_test_set_group_and_arm(make_predictions, make_calls):
-    arms = {}
+@pytest.fixture
+def arms(make_predictions, make_calls):
+    scored = {}
     for arm in ("real", "synthetic"):
         table = make_calls(make_predictions(seeds=(0,), seed=len(arm)).assign(arm=arm))
-        arms[arm] = score_arm(table, {"overall": [0.5]}, CONFIG, seed=0)
+        scored[arm] = score_arm(table, {"overall": [0.5]}, CONFIG, seed=0)
+    return scored
+
+
+def test_table_2_has_a_row_a_test_set_group_and_arm(arms):
     table = table2(arms)
     assert len(table) == 1 * 4 * 2
     assert list(table["arm"][:2]) == ["real", "synthetic"]
@@ -97,3 +102,19 @@ def test_a_threshold_of_the_groups_own_stands_in_its_row():
     assert mean_threshold(thresholds, "dark") == pytest.approx(0.25)
     assert mean_threshold(thresholds, "light") == mean_threshold(thresholds, "overall") == pytest.approx(0.5)
     assert mean_threshold({**thresholds, "by": "sex"}, "dark") == pytest.approx(0.5)
+
+
+def test_named_rows_come_first_and_a_row_that_is_not_there_is_said(arms, caplog):
+    test_sets = table2(arms)["test_set"].unique()
+    rows = {"Dark ones": f"{test_sets[-1]}, dark", "Nobody": "nowhere", "All": test_sets[0]}
+    table = table2(arms, None, rows)
+    assert list(table["label"].dropna().unique()) == ["Dark ones", "All"]
+    assert list(table["label"].iloc[: 2 * len(arms)].unique()) == ["Dark ones", "All"]
+    assert table.loc[table["label"] == "Dark ones", "group"].eq("dark").all()
+    assert len(table) == len(table2(arms))
+    assert "no row 'Nobody'" in caplog.text
+
+
+def test_a_variant_is_called_what_the_user_calls_it():
+    table = table1({"dit": image_metrics("dit"), "ldm": image_metrics("ldm")}, {"dit": "No condition, DiT"})
+    assert list(table["label"]) == ["No condition, DiT", "ldm"]

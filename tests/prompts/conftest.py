@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.prompts.captioning_jobs import DEFAULT
+from tests.prompts.tiny_llava import save_llava
 
 from dermdit_kedro.dermoscopy.images import build_image_index
 from dermdit_kedro.dermoscopy.phantom import PhantomConfig, render
@@ -30,59 +30,7 @@ def phantoms(tmp_path_factory) -> tuple[pd.DataFrame, ImageFolder]:
     return conform(pd.DataFrame(rows), MANIFEST_DTYPES), ImageFolder(folder, "phantoms")
 
 
-CHAT = (
-    "{% for message in messages %}USER: {% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
-    "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
-)
-
-
 @pytest.fixture(scope="session")
 def llava(tmp_path_factory) -> Path:
-    """A LlavaForConditionalGeneration with its processor and chat template, random weights, built offline."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-        PreTrainedTokenizerFast,
-    )
-
-    from dermdit_kedro.prompts.instructions import instruct, vocabulary
-    from dermdit_kedro.prompts.parameters import ATTRIBUTES
-
-    words = Tokenizer(models.BPE(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<unk>", "<s>", "</s>", "<image>", "<pad>"]
-    texts = [*vocabulary(), instruct({}, ATTRIBUTES, DEFAULT, 45), "USER: ASSISTANT:"]
-    words.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>",
-        additional_special_tokens=["<image>"],
-    )  # fmt: skip
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
-        tokenizer=tokenizer, patch_size=8, vision_feature_select_strategy="default", image_token="<image>",
-        chat_template=CHAT, num_additional_image_tokens=1,
-    )  # fmt: skip
-    vision = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
-    )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.bos_token_id, max_position_embeddings=512,
-    )  # fmt: skip
-    config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        vision_feature_select_strategy="default", vision_feature_layer=-2, image_seq_length=4,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "tiny-llava"
-    LlavaForConditionalGeneration(config).eval().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    """A LLaVA of random weights."""
+    return save_llava(tmp_path_factory.mktemp("models") / "tiny-llava")

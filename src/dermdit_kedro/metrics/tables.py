@@ -1,5 +1,6 @@
 """Tables 1 and 2 of the paper, from the metrics of variants and arms."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,22 +10,27 @@ from dermdit_kedro.dermoscopy.records import TONE_GROUPS
 from dermdit_kedro.metrics.arm_comparison import ACCURACY, OVERALL
 from dermdit_kedro.metrics.diagnosis import MEASURES, POINTS
 
+logger = logging.getLogger(__name__)
 
-def table1(image_metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+
+def table1(image_metrics: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return Table 1: one row a generator.
 
     Args:
         image_metrics: The content of `image_metrics.json` by variant, in the order of the table.
+        labels: What the table calls a variant; its name where nothing is said.
 
     Returns:
-        Column variant; every Fréchet and kernel distance under its own name and reference, the floor and n beside
-        it; precision, recall, density and coverage; MS-SSIM of synthetic and real images; agreement.
+        Columns variant, label; every Fréchet and kernel distance under its own name and reference, the floor and n
+        beside it; precision, recall, density and coverage; MS-SSIM of synthetic and real images; agreement.
 
     Raises:
         ValueError: If an entry is not that variant's.
     """
     _check(image_metrics, "variant")
-    return pd.DataFrame([_table1_row(name, metrics) for name, metrics in image_metrics.items()])
+    rows = pd.DataFrame([_table1_row(name, metrics) for name, metrics in image_metrics.items()])
+    rows.insert(1, "label", [(labels or {}).get(name, name) for name in rows["variant"]])
+    return rows
 
 
 def _table1_row(variant: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,16 +52,20 @@ def _table1_row(variant: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table2(
-    diagnosis_metrics: Mapping[str, Mapping[str, Any]], arm_comparison: Mapping[str, Any] | None = None
+    diagnosis_metrics: Mapping[str, Mapping[str, Any]],
+    arm_comparison: Mapping[str, Any] | None = None,
+    first_rows: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return Table 2: one row a test set, group and arm.
 
     Args:
         diagnosis_metrics: The content of `diagnosis_metrics.json` by arm, in the order of the table.
         arm_comparison: The content of `arm_comparison.json`; None for a table without differences.
+        first_rows: By label, `<test set>` or `<test set>, <tone group>` of the rows that come first; where there is
+            no such row, the log says so.
 
     Returns:
-        Columns test_set, group (`overall` or an estimated tone), arm, label_name, n, n_positive, n_negative,
+        Columns label, test_set, group (`overall` or an estimated tone), arm, label_name, n, n_positive, n_negative,
         judgeable, reason, threshold (mean over the seeds), the measures with their intervals and standard deviation
         between seeds, brier, ece, all_positive_f1; of AUC, recall and F1 the difference from the baseline with its
         interval and corrected p-value.
@@ -77,7 +87,20 @@ def table2(
                 place = {"test_set": test_set, "group": group, "arm": arm, "label_name": part["label_name"]}
                 threshold = {"threshold": mean_threshold(metrics["thresholds"], group)}
                 rows.append({**place, **_flat(entry, threshold), **_differences(compared)})
-    return pd.DataFrame(rows)
+    return _in_order(pd.DataFrame(rows), first_rows or {})
+
+
+def _in_order(rows: pd.DataFrame, first_rows: Mapping[str, str]) -> pd.DataFrame:
+    """Put the named rows first and label them; the others keep their order."""
+    places = rows["test_set"].where(rows["group"] == OVERALL, rows["test_set"] + ", " + rows["group"])
+    for label, place in first_rows.items():
+        if place not in set(places):
+            logger.warning("Table 2 has no row %r: there is no %r", label, place)
+    label_of = {place: label for label, place in first_rows.items()}
+    ranks = {place: rank for rank, place in enumerate(first_rows.values())}
+    rows.insert(0, "label", places.map(label_of).astype("object"))
+    order = places.map(ranks).fillna(len(ranks)).argsort(kind="stable")
+    return rows.iloc[order].reset_index(drop=True)
 
 
 def mean_threshold(thresholds: Mapping[str, Any], group: str) -> float:

@@ -122,7 +122,9 @@ def test_arms_are_compared_and_judged(predictions):
     }
     verdict = write_verdict(found, **scored)
     assert {found["test_set"] for found in verdict["verdicts"]} == {"held_out", "easy_test"}
-    table = join_table2(found, **{name: part for name, part in scored.items() if name.endswith("diagnosis_metrics")})
+    table = join_table2(
+        ReportConfig(), found, **{name: part for name, part in scored.items() if name.endswith("diagnosis_metrics")}
+    )
     assert len(table) == 2 * 2 * 4
     json.dumps(verdict, allow_nan=False)
 

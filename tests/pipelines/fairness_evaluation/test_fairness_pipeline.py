@@ -89,8 +89,13 @@ def test_a_sixth_arm_is_a_name(pipeline):
 
 def test_the_tables_read_every_row(pipeline):
     table1, table2 = create_table1_pipeline(VARIANTS), create_table2_pipeline(ARMS)
-    assert table1.inputs() == {"dit.image_metrics", "dermdit.image_metrics"}
-    assert table2.inputs() == {"arm_comparison", "real.diagnosis_metrics", "synthetic.diagnosis_metrics"}
+    assert table1.inputs() == {"params:report", "dit.image_metrics", "dermdit.image_metrics"}
+    assert table2.inputs() == {
+        "params:report",
+        "arm_comparison",
+        "real.diagnosis_metrics",
+        "synthetic.diagnosis_metrics",
+    }
     assert table1.all_outputs() | table2.all_outputs() == {"table1", "table2"}
     assert not pipeline.all_outputs() & {"table1", "table2"}
 

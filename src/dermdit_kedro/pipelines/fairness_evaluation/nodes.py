@@ -185,10 +185,11 @@ def write_verdict(arm_comparison: dict[str, Any], **parts: Any) -> dict[str, Any
     return verdict.write_verdict(arm_comparison, named(parts, "diagnosis_metrics"), named(parts, "group_fairness"))
 
 
-def join_table1(**image_metrics: dict[str, Any]) -> pd.DataFrame:
+def join_table1(report: ReportConfig, **image_metrics: dict[str, Any]) -> pd.DataFrame:
     """Join the variants' image metrics into Table 1.
 
     Args:
+        report: Labels of the rows.
         **image_metrics: `image_metrics` by variant, in the order of the table.
 
     Returns:
@@ -199,13 +200,14 @@ def join_table1(**image_metrics: dict[str, Any]) -> pd.DataFrame:
     """
     from dermdit_kedro.metrics.tables import table1
 
-    return table1(image_metrics)
+    return table1(image_metrics, report.variant_labels)
 
 
-def join_table2(arm_comparison: dict[str, Any], **parts: dict[str, Any]) -> pd.DataFrame:
+def join_table2(report: ReportConfig, arm_comparison: dict[str, Any], **parts: dict[str, Any]) -> pd.DataFrame:
     """Join the arms' diagnosis metrics and their differences from the baseline into Table 2.
 
     Args:
+        report: The rows that come first, with their labels.
         arm_comparison: What `compare_arms` found.
         **parts: `<arm>.diagnosis_metrics`, in the order of the table.
 
@@ -217,4 +219,4 @@ def join_table2(arm_comparison: dict[str, Any], **parts: dict[str, Any]) -> pd.D
     """
     from dermdit_kedro.metrics.tables import table2
 
-    return table2(named(parts, "diagnosis_metrics"), arm_comparison)
+    return table2(named(parts, "diagnosis_metrics"), arm_comparison, report.table2_rows)

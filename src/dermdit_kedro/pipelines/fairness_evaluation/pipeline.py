@@ -73,7 +73,7 @@ def create_table1_pipeline(variants: Sequence[Variant]) -> Pipeline:
     Returns:
         One node.
     """
-    inputs = {variant.name: f"{variant.name}.image_metrics" for variant in variants}
+    inputs = {"report": "params:report", **{variant.name: f"{variant.name}.image_metrics" for variant in variants}}
     return Pipeline([Node(join_table1, inputs, "table1", name="join_table1")])
 
 
@@ -86,7 +86,7 @@ def create_table2_pipeline(arms: Sequence[str]) -> Pipeline:
     Returns:
         One node.
     """
-    inputs = {"arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics")}
+    inputs = {"report": "params:report", "arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics")}
     return Pipeline([Node(join_table2, inputs, "table2", name="join_table2")])
 
 
