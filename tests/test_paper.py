@@ -168,6 +168,7 @@ def toy_paper(tmp_path: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5400)
 def test_the_paper_at_toy_size(toy_paper: Path) -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     for pipeline in ("table1", "table2"):

@@ -1,16 +1,26 @@
-"""The Fréchet distance by singular values beside the matrix square root and torchmetrics.
+"""The Fréchet distance beside the matrix square root and torchmetrics; features beside a bare network.
 
 `uv run pytest tests/benchmarks/test_metrics.py --benchmark-enable --benchmark-only -s` prints CPU seconds of a thread.
 """
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 from tests.benchmarks.racing import Race, say
 from torchmetrics.image.fid import _compute_fid
 
+from dermdit_kedro.dermoscopy.images import build_image_index
+from dermdit_kedro.handles import ImageFolder
+from dermdit_kedro.launching import LaunchConfig
+from dermdit_kedro.metrics.extraction import extract_features
+from dermdit_kedro.metrics.extractors import build_extractor
 from dermdit_kedro.metrics.feature_distances import frechet_distance
+from dermdit_kedro.metrics.parameters import ExtractorConfig
 
 
 def by_square_root(real: np.ndarray, synthetic: np.ndarray) -> float:
@@ -43,3 +53,31 @@ def test_the_distance_beside_others(race: Race, benchmark, measuring: bool) -> N
     seconds = race(contenders, 1)
     ours = next(iter(seconds.values()))
     say(benchmark, measuring, {**seconds, **{f"{name}, against ours": value / ours for name, value in seconds.items()}})
+
+
+@pytest.mark.timeout(1200)
+def test_extraction_beside_the_bare_network(race: Race, benchmark, measuring: bool, tmp_path: Path) -> None:
+    """Read, resize, forward and write, as a job of its own, beside the network alone on batches in memory."""
+    count, size = (2048, 96) if measuring else (8, 32)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(tmp_path / f"{index:04d}.png")
+    build_image_index(tmp_path)
+    images = ImageFolder(tmp_path, "noise")
+    files = images.index()[["image_id", "file"]]
+    network = build_extractor(ExtractorConfig(name="efficientnet_lite0", image_size=size)).network.backbone
+    batches = torch.randn(count, 3, size, size).contiguous(memory_format=torch.channels_last).split(64)
+    rounds = itertools.count()
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for batch in batches:
+            network(batch)
+
+    def job() -> None:
+        config = ExtractorConfig(name="efficientnet_lite0", image_size=size)
+        extract_features(tmp_path / f"work_{next(rounds)}", "features", images, files, config, LaunchConfig())
+
+    seconds = race({"the network alone": bare, "the job": job}, 1)
+    alone, whole = seconds.values()
+    say(benchmark, measuring, {**seconds, "the job's speed, of the network's": alone / whole})
