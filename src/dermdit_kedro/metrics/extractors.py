@@ -39,6 +39,9 @@ class Extractor:
 class _ScaledBackbone(nn.Module):
     """A timm network without its head, behind its own resizing and scaling."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, backbone: nn.Module, image_size: int, mean: Any, std: Any) -> None:
         super().__init__()
         self.backbone, self.image_size = backbone, image_size
@@ -51,9 +54,8 @@ class _ScaledBackbone(nn.Module):
         if scaled.shape[-1] != self.image_size or scaled.shape[-2] != self.image_size:
             size = (self.image_size, self.image_size)
             scaled = interpolate(scaled, size=size, mode="bilinear", antialias=True, align_corners=False)
-        features: Tensor = self.backbone(
-            ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        )
+        scaled = scaled.contiguous(memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
+        features: Tensor = self.backbone(scaled)
         return features
 
 
