@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import DESK, PHONE, browse, find_browser, serving
 from tests.conftest import copy_project
 from tests.pipelines.fairness_evaluation.runs import Table2Runs, survive
 
@@ -114,6 +116,50 @@ def test_kedro_viz_shows_layers_and_previews(finished: Path) -> None:
     nodes = {node["name"]: node["id"] for node in graphs["__default__"]["nodes"] if node["type"] == "data"}
     shown = [json.loads((finished / "build/api/nodes" / nodes[name]).read_text()).get("preview") for name in PREVIEWED]
     assert all(shown), [name for name, preview in zip(PREVIEWED, shown, strict=True) if not preview]
+
+
+@pytest.mark.parametrize("name", ["tour", "design"])
+def test_a_notebook_runs_from_top_to_bottom(finished: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("KEDRO_ENV", "test")
+    notebook = nbformat.read(Path(__file__).parents[1] / "notebooks" / f"{name}.ipynb", as_version=4)
+    (finished / "notebooks").mkdir(exist_ok=True)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(finished / "notebooks")}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in shown if output.output_type == "error"]
+    assert len(shown) > 6
+    pictures = [output for output in shown if "image/png" in output.get("data", {})]
+    assert name != "design" or len(pictures) == 3
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_a_browser_shows_the_report_without_a_network(finished: Path, size: tuple[int, int]) -> None:
+    page = (finished / "data/test/08_reporting/report.html").as_uri()
+    shown = browse(page, "--dump-dom", size=size)
+    assert shown.count("js-plotly-plot") >= 5
+    assert re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=.https?:", shown) == []
+    for heading in ("Verdict", "Image metrics", "Does it diagnose better?"):
+        assert heading in shown
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_a_browser_shows_kedro_viz(finished: Path) -> None:
+    with serving(finished, "-m", "kedro", "viz", "run", "--no-browser", "--env", "test") as url:
+        shown = browse(url, "--dump-dom", budget_ms=30000)
+    for word in ("Train Denoiser", "Sample Images", "Reporting"):
+        assert word in shown, word
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_a_browser_shows_the_runs_in_mlflow(finished: Path) -> None:
+    server = ("-m", "mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1")
+    with serving(finished, *server, MLFLOW_DISABLE_TELEMETRY="true") as url:
+        shown = browse(f"{url}/#/experiments/1/runs", "--dump-dom", budget_ms=30000)
+    assert "dermdit_kedro" in shown
+    assert "test" in shown
 
 
 @pytest.mark.timeout(900)
