@@ -24,6 +24,10 @@ class Variant:
         return self.prompt_set or "five_attributes"
 
 
+GPU, SCORE, REPORT = "gpu", "score", "report"
+"""Tags of nodes: what an accelerator speeds up; what computes the numbers from what was drawn and predicted; what only
+draws and writes from those numbers. So `--tags score,report` trains nothing."""
+
 DEFAULT_VARIANT = "dermdit"
 """The variant that `kedro run` trains, and whose synthetic images the arms train on."""
 

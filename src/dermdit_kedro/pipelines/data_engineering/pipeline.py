@@ -12,6 +12,7 @@ from dermdit_kedro.pipelines.data_engineering.nodes import (
     read_sources,
     report_data,
 )
+from dermdit_kedro.pipelines.variants import REPORT
 
 CONFIG = "params:data_engineering"
 
@@ -51,6 +52,6 @@ def create_pipeline() -> Pipeline:
                 "data_report",
                 name="report_data",
             ),
-            Node(draw_data_report, "data_report", "data_report_page", name="draw_data_report"),
+            Node(draw_data_report, "data_report", "data_report_page", name="draw_data_report", tags=REPORT),
         ]
     )

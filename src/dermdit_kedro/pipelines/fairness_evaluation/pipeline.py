@@ -22,7 +22,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
     write_verdict,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
-from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, Variant, bind
+from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, GPU, REPORT, SCORE, Variant, bind
 
 JUDGE = "real"
 """The arm whose classifiers say what label a synthetic image shows."""
@@ -52,12 +52,14 @@ def create_pipeline(variants: Sequence[Variant], arms: Sequence[str], prompt_set
             },
             "inception",
             name="train_inception",
+            tags=GPU,
         ),
         Node(
             extract_real_features,
             {**_IMAGES, **_WORK, "inception_folder": "inception", "extractor": "params:extractor"},
             ["held_out_features", "finetuned_train_features", "finetuned_held_out_features"],
             name="extract_real_features",
+            tags=GPU,
         ),
     ]  # fmt: skip
     parts = [_variant(variant.name) for variant in variants] + [_arm(arm) for arm in arms]
@@ -74,7 +76,7 @@ def create_table1_pipeline(variants: Sequence[Variant]) -> Pipeline:
         One node.
     """
     inputs = {"report": "params:report", **{variant.name: f"{variant.name}.image_metrics" for variant in variants}}
-    return Pipeline([Node(join_table1, inputs, "table1", name="join_table1")])
+    return Pipeline([Node(join_table1, inputs, "table1", name="join_table1", tags=REPORT)])
 
 
 def create_table2_pipeline(arms: Sequence[str]) -> Pipeline:
@@ -87,7 +89,7 @@ def create_table2_pipeline(arms: Sequence[str]) -> Pipeline:
         One node.
     """
     inputs = {"report": "params:report", "arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics")}
-    return Pipeline([Node(join_table2, inputs, "table2", name="join_table2")])
+    return Pipeline([Node(join_table2, inputs, "table2", name="join_table2", tags=REPORT)])
 
 
 def _judgement(arms: Sequence[str]) -> Pipeline:
@@ -97,8 +99,8 @@ def _judgement(arms: Sequence[str]) -> Pipeline:
     judged = {"arm_comparison": "arm_comparison", **_of_each(arms, "diagnosis_metrics", "group_fairness")}
     return Pipeline(
         [
-            Node(compare_arms, compared, "arm_comparison", name="compare_arms"),
-            Node(write_verdict, judged, "verdict", name="write_verdict"),
+            Node(compare_arms, compared, "arm_comparison", name="compare_arms", tags=SCORE),
+            Node(write_verdict, judged, "verdict", name="write_verdict", tags=REPORT),
         ]
     )
 
@@ -123,6 +125,7 @@ def _variant(name: str) -> Pipeline:
                 features,
                 name="extract_features",
                 namespace=name,
+                tags=GPU,
             ),
             Node(
                 bind(score_images, variant_name=name, judge_name=JUDGE),
@@ -144,6 +147,7 @@ def _variant(name: str) -> Pipeline:
                 f"{name}.image_metrics",
                 name="score_images",
                 namespace=name,
+                tags=SCORE,
             ),
         ]
     )
@@ -163,6 +167,7 @@ def _further(name: str) -> Node:
         f"{name}.further_metrics",
         name="score_by_further_networks",
         namespace=name,
+        tags=GPU,
     )
 
 
@@ -190,6 +195,7 @@ def _arm(name: str) -> Pipeline:
                 f"{name}.classifier",
                 name="train_classifier",
                 namespace=name,
+                tags=GPU,
             ),
             Node(
                 bind(predict, arm_name=name),
@@ -202,8 +208,11 @@ def _arm(name: str) -> Pipeline:
                 f"{name}.predictions",
                 name="predict",
                 namespace=name,
+                tags=GPU,
             ),
-            Node(score_diagnosis, measured, f"{name}.diagnosis_metrics", name="score_diagnosis", namespace=name),
-            Node(score_fairness, measured, f"{name}.group_fairness", name="score_fairness", namespace=name),
+            *(
+                Node(step, measured, f"{name}.{made}", name=step.__name__, namespace=name, tags=SCORE)
+                for step, made in ((score_diagnosis, "diagnosis_metrics"), (score_fairness, "group_fairness"))
+            ),
         ]
     )

@@ -7,7 +7,7 @@ import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from dermdit_kedro.handles import Features, ImageFolder
-from dermdit_kedro.pipelines.variants import Variant, named
+from dermdit_kedro.pipelines.variants import REPORT, Variant, named
 from dermdit_kedro.report.parameters import ReportConfig
 
 IMAGE_FIGURES = ("sample_grid_figure", "density_figure", "pca_figure", "training_curves_figure")
@@ -156,7 +156,8 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
                 ["summary", "report"],
                 name="write_report",
             ),
-        ]
+        ],
+        tags=REPORT,
     )
 
 

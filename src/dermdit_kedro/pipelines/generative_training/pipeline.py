@@ -10,7 +10,7 @@ from dermdit_kedro.pipelines.generative_training.nodes import (
     train_autoencoder,
     train_denoiser,
 )
-from dermdit_kedro.pipelines.variants import Variant, bind
+from dermdit_kedro.pipelines.variants import GPU, Variant, bind
 
 
 def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
@@ -37,6 +37,7 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
             },
             ["autoencoder", "autoencoder_report"],
             name="train_autoencoder",
+            tags=GPU,
         ),
         Node(
             encode_latents,
@@ -49,6 +50,7 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
             },
             "latents",
             name="encode_latents",
+            tags=GPU,
         ),
     ]
     return sum((_variant(variant) for variant in variants), Pipeline(shared))
@@ -78,6 +80,7 @@ def _train(variant: Variant) -> Node:
         [f"{name}.denoiser", f"{name}.training_history", f"{name}.training_samples"],
         name="train_denoiser",
         namespace=name,
+        tags=GPU,
     )
 
 

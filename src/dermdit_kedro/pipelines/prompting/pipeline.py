@@ -13,6 +13,7 @@ from dermdit_kedro.pipelines.prompting.nodes import (
     train_text_encoder,
     write_instructions,
 )
+from dermdit_kedro.pipelines.variants import GPU
 
 TEACHER = "five_attributes"
 """The prompt set whose training rows the text encoder is trained on."""
@@ -47,6 +48,7 @@ def create_pipeline(prompt_sets: Sequence[str] = (TEACHER,)) -> Pipeline:
             },
             "text_encoder",
             name="train_text_encoder",
+            tags=GPU,
         )
     ]
     return sum((_prompt_set(name) for name in prompt_sets), Pipeline(shared))
@@ -81,5 +83,15 @@ def _prompt_set(name: str) -> Pipeline:
         (encode_prompts, {"prompts": made["prompts"], **launched, **encoder}, f"{name}.text_embeddings"),
     )
     return Pipeline(
-        [Node(step, inputs, outputs, name=step.__name__, namespace=name) for step, inputs, outputs in steps]
+        [
+            Node(
+                step,
+                inputs,
+                outputs,
+                name=step.__name__,
+                namespace=name,
+                tags=GPU if "launch_config" in inputs else None,
+            )
+            for step, inputs, outputs in steps
+        ]
     )

@@ -12,7 +12,7 @@ from dermdit_kedro.pipelines.synthesis.nodes import (
     train_screening_classifier,
 )
 from dermdit_kedro.pipelines.synthesis.set_nodes import publish_set, swap_prompts
-from dermdit_kedro.pipelines.variants import Variant, bind
+from dermdit_kedro.pipelines.variants import GPU, Variant, bind
 
 _REAL = {"images": "images", "manifest": "manifest"}
 _WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
@@ -40,6 +40,7 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
             {**_REAL, **_WORK, "extractor": "params:extractor"},
             "train_features",
             name="extract_train_features",
+            tags=GPU,
         ),
         Node(
             train_screening_classifier,
@@ -53,6 +54,7 @@ def create_pipeline(variants: Sequence[Variant]) -> Pipeline:
             },
             "screening_classifier",
             name="train_screening_classifier",
+            tags=GPU,
         ),
     ]
     return sum((_variant(variant) for variant in variants), Pipeline(shared))
@@ -80,12 +82,13 @@ def _variant(variant: Variant) -> Pipeline:
     }
     nodes = [
         Node(plan_synthesis, plan, ["synthesis_plan", "unsupported_groups"], name="plan_synthesis"),
-        Node(sample_images, {**drawn, **_WORK}, "synthetic_images", name="sample_images"),
+        Node(sample_images, {**drawn, **_WORK}, "synthetic_images", name="sample_images", tags=GPU),
         Node(
             bind(screen_images, variant_name=variant.name),
             {**_REAL, **_WORK, **drawn, **screens},
             ["synthetic_manifest", "screening"],
             name="screen_images",
+            tags=GPU,
         ),
         Node(bind(publish_set, variant_name=variant.name), {**_SET, **_WORK}, "synthetic_set", name="publish_set"),
     ]
@@ -94,7 +97,13 @@ def _variant(variant: Variant) -> Pipeline:
         swapped |= {name: screens[name] for name in ("screening_classifier_folder", "data_engineering")}
         swapped |= {name: f"params:{name}" for name in ("prompt_swaps", "synthesis", "sampler", "seed")}
         nodes.append(
-            Node(swap_prompts, {**swapped, **_WORK}, ["prompt_swaps", "prompt_swap_figure"], name="swap_prompts")
+            Node(
+                swap_prompts,
+                {**swapped, **_WORK},
+                ["prompt_swaps", "prompt_swap_figure"],
+                name="swap_prompts",
+                tags=GPU,
+            )
         )
         parameters["params:prompt_swaps"] = "params:prompt_swaps"
     return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
