@@ -26,7 +26,7 @@ def parameter_types(pipelines: Mapping[str, Pipeline]) -> dict[str, list[Any]]:
     """
     types: dict[str, list[Any]] = {}
     for node in _nodes(pipelines):
-        for dataset, annotation in _annotated_inputs(node):
+        for _, dataset, annotation in annotated_inputs(node):
             if dataset.startswith(_PREFIX):
                 known = types.setdefault(dataset.removeprefix(_PREFIX), [])
                 known += [] if annotation is Any or annotation in known else [annotation]
@@ -113,19 +113,27 @@ def _nodes(pipelines: Mapping[str, Pipeline]) -> list[Node]:
     return list({node.name: node for pipeline in pipelines.values() for node in pipeline.nodes}.values())
 
 
-def _annotated_inputs(node: Node) -> Iterator[tuple[str, Any]]:
-    """Yield (data set, annotation) for the inputs of a node, however they were declared."""
+def annotated_inputs(node: Node) -> Iterator[tuple[str, str, Any]]:
+    """Yield what a node reads, however it was declared.
+
+    Args:
+        node: The node.
+
+    Yields:
+        Argument, data set and annotation; of a variable number of arguments the data set stands for the argument too.
+    """
     declared = node._inputs
     arguments = list(inspect.signature(node.func).parameters.values())
     hints = get_type_hints(node.func)
     if isinstance(declared, Mapping):
         for argument, dataset in declared.items():
-            yield str(dataset), hints.get(str(argument), Any)
+            yield str(argument), str(dataset), hints.get(str(argument), Any)
         return
     datasets = [declared] if isinstance(declared, str) else list(declared or [])
     for position, dataset in enumerate(datasets):
         is_named = position < len(arguments) and arguments[position].kind is not inspect.Parameter.VAR_POSITIONAL
-        yield str(dataset), hints.get(arguments[position].name, Any) if is_named else Any
+        name = arguments[position].name if is_named else str(dataset)
+        yield name, str(dataset), hints.get(name, Any) if is_named else Any
 
 
 def _fields(kind: Any) -> list[str]:

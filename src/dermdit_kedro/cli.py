@@ -1,4 +1,4 @@
-"""`kedro run`, with errors a user can act on: one message, no traceback, exit status 1."""
+"""`kedro run` and `kedro plan`, with errors a user can act on: one message, no traceback, exit status 1."""
 
 import errno
 import os
@@ -13,12 +13,15 @@ from typing import IO, Any
 import click
 import yaml
 from kedro.framework.cli import project
-from kedro.framework.project import configure_logging
+from kedro.framework.project import configure_logging, pipelines
 from kedro.utils import find_kedro_project
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.launching import LaunchInterrupted
+from dermdit_kedro.plan_runner import PlanRunner
+from dermdit_kedro.selection import refuse_selection
 
+_MEASURE_HELP = "Time a few steps of each network that no run has measured (half a minute at most)."
 _VERBOSE_HELP = "Show the traceback of an error that a message would do for."
 
 
@@ -89,7 +92,11 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _interrupted() -> SystemExit:
-    click.secho("Interrupted; the same command goes on from here.", err=True, fg="red")
+    click.secho(
+        "Interrupted; the same command goes on from here (`kedro plan` with its options says what is left).",
+        err=True,
+        fg="red",
+    )
     return SystemExit(128 + signal.SIGINT)
 
 
@@ -100,6 +107,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
+        refuse_selection(options, dict(pipelines))
         return project.run.callback(**options) if project.run.callback else None
     except KeyboardInterrupt:
         raise _interrupted() from None
@@ -116,6 +124,18 @@ def _run(*, verbose: bool, **options: Any) -> Any:
         raise RunError(message) from error
     finally:
         TRACKING.mark_failed()
+
+
+def _plan(*, measure: bool, **options: Any) -> None:
+    """Show a plan; then say why the run would not start, where it would not."""
+    from dermdit_kedro.hooks import CHECKS
+
+    CHECKS.refusal = None
+    runner = f"{PlanRunner.__module__}.{PlanRunner.__qualname__}"
+    _run(**options, runner=runner, runner_params={"measures": measure}, is_async=False)
+    if CHECKS.refusal is not None:
+        message = user_message(CHECKS.refusal, is_before_nodes=True)
+        raise RunError(f"such a run would not start. {message}")
 
 
 class _Run(click.Command):
@@ -139,4 +159,15 @@ run = _Run(
     callback=_run,
     help="Run the pipeline.",
 )
+_OF_THE_RUNNER = {"runner", "runner_params", "is_async"}
+plan = _Run(
+    "plan",
+    params=[
+        *(option for option in run.params if option.name not in _OF_THE_RUNNER),
+        click.Option(["--measure/--no-measure"], default=True, help=_MEASURE_HELP),
+    ],
+    callback=_plan,
+    help="Show what `kedro run` would do with the same options: nodes, time, memory, disk. Runs and writes nothing.",
+)
 cli.add_command(run)
+cli.add_command(plan)

@@ -12,13 +12,15 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refuse_unknown_test_sets
 from dermdit_kedro.combinations import refuse_combinations
-from dermdit_kedro.terminal import print_ranking, print_summary, print_verdict
+from dermdit_kedro.errors import UserError
+from dermdit_kedro.plan_runner import is_plan
+from dermdit_kedro.run_progress import ProgressHook, path_of
 from dermdit_kedro.tracking import measurements, plain_parameters
 
 logger = logging.getLogger(__name__)
@@ -28,15 +30,21 @@ _REPORTING = "08_reporting"
 
 
 class ChecksHook:
-    """Refuses bad parameters and missing inputs before any node runs."""
+    """Refuses bad parameters and missing inputs before any node runs.
+
+    Attributes:
+        refusal: Why the run that was planned last would not start; a plan goes on, and says so at its end.
+    """
 
     def __init__(self) -> None:
         self._env: str | None = None
         self._parameters: dict[str, Any] = {}
+        self.refusal: Exception | None = None
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown or ill-typed parameters of every registered pipeline."""
+        self.refusal = None
         self._env = context.env
         parameters = self._parameters = context.config_loader["parameters"]
         refuse_parameters(parameters, dict(pipelines))
@@ -44,70 +52,21 @@ class ChecksHook:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse to start where an input is missing that another pipeline makes."""
+        """Refuse to start where an input is missing that another pipeline makes; a plan is told and shown first."""
+        self.refusal = None
+        try:
+            self._refuse(run_params, pipeline, catalog)
+        except (UserError, DatasetError) as refusal:
+            if not is_plan(run_params):
+                raise
+            self.refusal = refusal
+
+    def _refuse(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         only_missing = bool(run_params.get("only_missing_outputs"))
         refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)
         if "sources" in pipeline.inputs() and not only_missing:
             # says what is wrong with a folder before MLflow takes its time to start
             refuse_unknown_test_sets(self._parameters, catalog.load("sources"))
-
-
-class ProgressHook:
-    """Says which node runs, how many there are and how long each took; at the end, the results."""
-
-    def __init__(self) -> None:
-        self._started: dict[str, float] = {}
-        self._total: int | None = None
-        self._results: dict[str, dict[str, Any]] = {}
-        self._catalog: DataCatalog | None = None
-
-    @property
-    def has_started(self) -> bool:
-        """Whether a node of the current run has started."""
-        return bool(self._started)
-
-    @hook_impl(tryfirst=True)
-    def after_context_created(self, context: KedroContext) -> None:
-        """Forget an earlier run of this process."""
-        self._started, self._results = {}, {}
-
-    @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Count the nodes."""
-        self._catalog = catalog
-        self._total = None if run_params.get("only_missing_outputs") else len(pipeline.nodes)
-
-    @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Log the node's name and number."""
-        self._started[node.name] = time.monotonic()
-        of_total = f" of {self._total}" if self._total else ""
-        logger.info("node %d%s: %s", len(self._started), of_total, node.name)
-
-    @hook_impl
-    def after_node_run(self, node: Node) -> None:
-        """Log how long a node took that took long enough to ask."""
-        seconds = time.monotonic() - self._started.get(node.name, time.monotonic())
-        if seconds >= 2:
-            logger.info("%s took %.0f s", node.name, seconds)
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Keep what is shown at the end."""
-        if dataset_name in ("summary", "verdict", "table1"):
-            self._results[dataset_name] = data
-
-    @hook_impl(trylast=True)
-    def after_pipeline_run(self) -> None:
-        """Print the results of this run and where the report is."""
-        if not self._started:
-            logger.info("nothing to do: every output is there; whether parameters have changed was not looked at")
-        if "summary" in self._results and self._catalog is not None:
-            report = _path_of(self._catalog, "report")
-            print_summary(self._results["summary"], report if report and report.is_file() else None)
-        else:
-            print_verdict(self._results.get("verdict"))
-        print_ranking(self._results.get("table1"))
 
 
 class TrackingHook:
@@ -132,6 +91,8 @@ class TrackingHook:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start an MLflow run."""
+        if is_plan(run_params):
+            return
         from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
         self._logged = set()
@@ -158,7 +119,7 @@ class TrackingHook:
         """Log the numbers of a JSON result; the reporting layer and a sheet of synthetic images as artifacts."""
         if self._mlflow is None or not self._mlflow._is_mlflow_enabled:
             return
-        path = _path_of(self._run["catalog"], dataset_name)
+        path = path_of(self._run["catalog"], dataset_name)
         if path is None:
             return
         if isinstance(data, dict) and path.suffix == ".json" and dataset_name != "summary":
@@ -218,13 +179,6 @@ class TrackingHook:
             file = Path(folder) / f"{name}.png"
             file.write_bytes(sheet)
             MlflowClient().log_artifact(self._mlflow.run_id, str(file), name.partition(".")[0])
-
-
-def _path_of(catalog: DataCatalog, name: str) -> Path | None:
-    """Return where a data set of the catalog lies, if it lies in a file or folder."""
-    dataset = catalog.get(name)
-    path = dataset._describe().get("filepath") if dataset is not None else None
-    return Path(str(path)) if path is not None else None
 
 
 CHECKS = ChecksHook()

@@ -21,6 +21,7 @@ from dermdit_kedro import __version__
 from dermdit_kedro.atomic import atomic_file, write_json
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import COMPLETE, Folder
+from dermdit_kedro.looking import JOB, ask_for
 
 FolderType = TypeVar("FolderType", bound=Folder)
 ConfigType = TypeVar("ConfigType")
@@ -63,7 +64,7 @@ class Job:
     @property
     def spec(self) -> dict[str, Any]:
         """The content of `job.json`: name, module, key, config, inputs, speed."""
-        spec: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+        spec: dict[str, Any] = json.loads((self.folder / JOB).read_text())
         return spec
 
     @property
@@ -174,7 +175,7 @@ def create_job(
     inputs: Mapping[str, Folder | pd.DataFrame] | None = None,
     speed: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Write `job.json`, or find the folder of the same job.
+    """Write `job.json`, or find the folder of the same job; within `looking.only_looking` a finished one, or none.
 
     Args:
         work_dir: The folder of all work folders.
@@ -203,10 +204,11 @@ def create_job(
     identity = {"module": module, "version": __version__, "config": relevant, "inputs": fingerprints}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     job = Job(work_dir / f"{name}-{key}")
+    if ask_for(job.folder, is_complete=job.is_complete):
+        return job
     entries: dict[str, Any] = {k: {"path": str(v.path), "fingerprint": v.fingerprint} for k, v in folders.items()}
     entries |= {k: {"table": f"inputs/{k}.parquet", "fingerprint": fingerprints[k]} for k in tables}
-    dumped_speed = {k: _dump(v) for k, v in (speed or {}).items()}
-    spec = {"name": name, "key": key, **identity, "config": dumped, "inputs": entries, "speed": dumped_speed}
+    spec = {"name": name, "key": key, **identity, "config": dumped, "inputs": entries, "speed": _dump(speed or {})}
     try:
         _write(job, spec, tables)
     except OSError as error:
@@ -221,13 +223,13 @@ def _write(job: Job, spec: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
         if not target.is_file():
             with atomic_file(target) as aside:
                 table.to_parquet(aside, index=False)
-    write_json(job.folder / "job.json", spec)
+    write_json(job.folder / JOB, spec)
     job.result.mkdir(exist_ok=True)
     job.checkpoints.mkdir(exist_ok=True)
 
 
 def _dump(value: Any, only_results: bool = False) -> Any:
-    """Return parameter blocks, paths and containers of them as JSON has them; at every depth without speed fields."""
+    """Return parameter blocks, paths and containers of them as JSON has them, perhaps without speed fields."""
     if isinstance(value, BaseModel):
         hidden: frozenset[str] = getattr(value, "speed_fields", frozenset()) if only_results else frozenset()
         names = [name for name in type(value).model_fields if name not in hidden]

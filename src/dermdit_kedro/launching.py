@@ -65,7 +65,7 @@ def launch(job: Job, config: LaunchConfig) -> None:
         with sole_owner(job), signals_as_interrupt():
             mend(job.folder)
             processes = "1 process" if config.world_size == 1 else f"{config.world_size} processes"
-            logger.info("%s: %s, in %s", _name(job), _beginning(job), processes)
+            logger.info("%s: %s, in %s", _name(job), beginning(job), processes)
             use_cpu = _uses_cpu(config)
             if config.launcher == "in_process":
                 _run_here(job, use_cpu)
@@ -84,7 +84,7 @@ def _name(job: Job) -> str:
     return str(job.spec["name"])
 
 
-def _beginning(job: Job) -> str:
+def beginning(job: Job) -> str:
     """Say what an earlier run of the job left: a training's state, or images and prompts."""
     steps = [int(state.name.removeprefix("step_")) for state in job.checkpoints.glob("step_*")]
     if steps:

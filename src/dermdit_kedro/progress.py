@@ -45,8 +45,8 @@ class Progress:
             return
         self._last = now
         rate = (self.done - self._resumed_at) / max(now - self._start, 1e-9)
-        left = _duration((self.total - self.done) / rate) if rate > 0 else "unknown time"
-        ending = f"{_duration(now - self._start)} in all" if self.done >= self.total else f"{left} left"
+        left = duration((self.total - self.done) / rate) if rate > 0 else "unknown time"
+        ending = f"{duration(now - self._start)} in all" if self.done >= self.total else f"{left} left"
         tail = f" ({note})" if note else ""
         logger.info("%s: %s of %s %s, %s%s", self.what, f"{self.done:,}", f"{self.total:,}", self.unit, ending, tail)
 
@@ -69,9 +69,12 @@ def track(items: Iterable[Item], what: str, total: int, unit: str = "images") ->
         progress.advance()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a number of seconds for a person, such as `3 min 20 s`; from a day on in days and hours."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24:,} d {hours % 24} h"
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -51,4 +51,4 @@ class SourcesDataset(AbstractDataset[Any, dict[str, Any]]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"sources": {name: entry.get("layout") for name, entry in self._sources.items()}}
+        return {"sources": self._sources}
