@@ -140,7 +140,7 @@ class Ruler:
     @property
     def device_name(self) -> str:
         """`cuda` or `cpu`."""
-        from dermdit_kedro.training.footprint import find_device
+        from dermdit_kedro.training.timing import find_device
 
         return str(find_device(self._asked_device))
 
@@ -178,16 +178,16 @@ class Ruler:
 
     def _time(self, size: Size, work: Work) -> tuple[float, str, bool]:
         """Return the seconds of a step: timed where that is soon done, else from its operations."""
-        from dermdit_kedro.training import footprint
+        from dermdit_kedro.training import timing
 
-        start, device = time.monotonic(), footprint.find_device(self._asked_device)
-        self._rate = self._rate or footprint.operations_per_second(device)
+        start, device = time.monotonic(), timing.find_device(self._asked_device)
+        self._rate = self._rate or timing.operations_per_second(device)
         flops = size.footprint.flops if work.trains else size.footprint.flops / 3  # a pass forward is a third of a step
         least = flops / self._rate
-        fits = size.memory_bytes < MEMORY_SHARE * footprint.memory_free(device)
+        fits = size.memory_bytes < MEMORY_SHARE * timing.memory_free(device)
         if self._spent >= MEASURING_S or least > STEP_S / 2 or not fits:
             return least, "by its operations", True
-        timed = footprint.time_step if work.trains else footprint.time_pass
+        timed = timing.time_step if work.trains else timing.time_pass
         seconds = timed(size.workload, device, STEP_S)
         self._spent += time.monotonic() - start
         return seconds, "timed now", False
