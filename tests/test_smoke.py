@@ -50,10 +50,10 @@ PREVIEWED = ("images", "manifest", "dermdit.synthetic_images", "dermdit.syntheti
 PIPELINES = ("data_engineering", "prompting", "generative_training", "synthesis", "fairness_evaluation")
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, command: str = "run") -> str:
     """Run `kedro run --env test` and return what it said; a failure shows its end."""
     environment = {**os.environ, "COLUMNS": "200"}
-    command = [sys.executable, "-m", "kedro", "run", "--env", "test", *arguments]
+    command = [sys.executable, "-m", "kedro", command, "--env", "test", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout + done.stderr
@@ -103,6 +103,49 @@ def test_a_finished_run_has_nothing_to_do(finished: Path) -> None:
     said = run(finished, "--only-missing-outputs")
     assert "nothing to do" in said
     assert "node 1" not in said
+
+
+def durations(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "data/test/02_intermediate/durations.json").read_text())
+    return content
+
+
+def test_a_plan_names_the_nodes_that_ran_and_what_is_finished(finished: Path) -> None:
+    said = run(finished, command="plan")
+    planned = re.findall(r"^ +\d+ +([\w.]+) ", said, re.MULTILINE)
+    assert len(planned) == 54
+    assert set(planned) == set(durations(finished))
+    assert said.count("reuse: ") >= 18  # every training, drawing, encoding and extraction
+    assert "not measured" not in said
+
+
+def test_a_plan_from_nothing_says_the_disk_that_the_run_took(finished: Path) -> None:
+    work = finished / "data/test/02_intermediate/work"
+    aside = work.with_name("work_aside")
+    work.rename(aside)
+    try:
+        said = run(finished, command="plan")
+    finally:
+        aside.rename(work)
+    assert "reuse: " not in said
+    needed, unit = re.search(r"Disk: about ([\d.]+) (MB|GB)", said).groups()
+    taken = sum(file.stat().st_size for file in work.rglob("*") if file.is_file()) / (1e6 if unit == "MB" else 1e9)
+    assert taken / 2 < float(needed) < 2 * taken
+
+
+@pytest.mark.slow
+def test_the_time_of_a_plan_is_that_of_the_same_run_within_a_factor_of_two(finished: Path) -> None:
+    """Once with all its work to do again, once with nothing of it."""
+    for is_anew in (True, False):
+        if is_anew:
+            shutil.rmtree(finished / "data/test/02_intermediate/work")
+        said = run(finished, command="plan")
+        minutes, seconds = re.search(r"Time: about (?:(\d+) min )?(\d+) s", said).groups()
+        planned = 60 * int(minutes or 0) + int(seconds)
+        run(finished)
+        which = 0 if is_anew else 1
+        taken = sum((record[which] or record[0] or record[1])[0] for record in durations(finished).values())
+        assert taken / 2 < planned < 2 * taken + 5, (is_anew, planned, taken)
 
 
 def test_kedro_viz_shows_layers_and_previews(finished: Path) -> None:

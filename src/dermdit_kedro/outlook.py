@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -167,8 +167,8 @@ class Look:
             seconds = measured.scaled(outlook.work.amount, outlook.kind)
             if seconds is not None:
                 left = outlook.share_left if measured is record.anew else 1.0
-                return Outlook(**{**vars(outlook), "seconds": seconds * left, "measured": measured})
-        return Outlook(**{**vars(outlook), "seconds": 0.0}) if outlook.share_left == 0 else outlook
+                return replace(outlook, seconds=seconds * left, measured=measured)
+        return replace(outlook, seconds=0.0) if outlook.share_left == 0 else outlook
 
     def _shares(self, node: Node, kind: str) -> str:
         """Say which earlier arm trains the same classifiers."""
@@ -187,11 +187,10 @@ class Look:
         made = pipeline.all_outputs()
         given: dict[str, Any] = dict(self._parameters(node))
         for argument, name, _ in annotated_inputs(node):
-            if name.startswith("params:") or (name in made and name not in self._known):
-                if name in made:
-                    return None
+            if name.startswith("params:"):
                 continue
-            if not self._catalog.exists(name):
+            is_made_anew = name in made and name not in self._known
+            if is_made_anew or (self._known.get(name) is None and not self._catalog.exists(name)):
                 return None
             given[argument] = name
         return given
