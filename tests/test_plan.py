@@ -200,10 +200,10 @@ def test_images_are_counted_from_the_sources(project: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     row = Row(Outlook("train_denoiser", Work("train"), ""), 90.0, "timed now", disk_bytes=3 * 10**9)
-    print_plan(Plan((row,), Counts(1, is_exact=True), 10**9, "cpu"), console=Console(width=120))
+    print_plan(Plan((row,), Counts(1, is_exact=True), 10**9, "2 cores"), console=Console(width=120))
     said = capsys.readouterr().out
     assert "WARNING: 2.0 GB are missing" in said
-    assert "Time: about 1 min 30 s on this cpu (timed now)." in said
+    assert "Time: about 1 min 30 s on 2 cores (timed now)." in said
 
 
 @pytest.mark.parametrize(("count", "said"), [(None, "-"), (0, "-"), (12, "12 B"), (1500, "1.5 kB"), (2e11, "200 GB")])

@@ -132,4 +132,4 @@ def _total_time(plan: Plan) -> str:
     by = f" ({', '.join(origins)})" if origins else ""
     left = f"; {missing} of {len(plan.rows)} nodes are not measured: a run writes down what each takes"
     words = "at least" if is_bound else "about"
-    return f"Time: {words} {duration(total)} on this {plan.device}{by}{left if missing else ''}."
+    return f"Time: {words} {duration(total)} on {plan.machine}{by}{left if missing else ''}."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from dermdit_kedro.durations import machine
 from dermdit_kedro.outlook import Look, Outlook, records_file
 from dermdit_kedro.work import Counts, Work
 
@@ -55,13 +56,13 @@ class Plan:
         rows: One a node, in the order they run in.
         counts: How many images there are.
         disk_free: Bytes free where the data go.
-        device: On what steps were timed, or would be.
+        machine: What it computes with.
     """
 
     rows: tuple[Row, ...]
     counts: Counts
     disk_free: int | None
-    device: str
+    machine: str
 
     @property
     def disk_bytes(self) -> int:
@@ -86,7 +87,7 @@ def plan_nodes(pipeline: Pipeline, catalog: DataCatalog, registered: Mapping[str
     ruler = Ruler(measures=measures, device=str(getattr(look.shared.get("launch"), "device", "auto")))
     rows = tuple(_row(outlook, ruler) for outlook in outlooks)
     file = records_file(catalog)
-    return Plan(rows, look.counts, _disk_free(file.parent) if file else None, ruler.device_name)
+    return Plan(rows, look.counts, _disk_free(file.parent) if file else None, machine())
 
 
 def _row(outlook: Outlook, ruler: "Ruler") -> Row:
@@ -136,13 +137,6 @@ class Ruler:
         self._sizes: dict[tuple[str, str], Size | None] = {}
         self._timed: dict[tuple[str, str], tuple[float, str, bool]] = {}
         self._spent, self._rate = 0.0, 0.0
-
-    @property
-    def device_name(self) -> str:
-        """`cuda` or `cpu`."""
-        from dermdit_kedro.training.timing import find_device
-
-        return str(find_device(self._asked_device))
 
     def size(self, outlook: Outlook) -> Size | None:
         """Count the network of a node.
