@@ -172,6 +172,14 @@ def select(parameters: Mapping[str, Any], key: str) -> tuple[bool, Any]:
     return True, value
 
 
+def typed(value: Any, kind: Any) -> Any:
+    """Return a value as its type has it, or as it is where its type refuses it: that is said elsewhere."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except (ValidationError, TypeError):
+        return value
+
+
 def _faults(key: str, value: Any, kind: Any, known: set[str]) -> list[str]:
     """Say in one line each what a type refuses in a value."""
     try:

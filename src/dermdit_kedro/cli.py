@@ -6,6 +6,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -18,7 +19,7 @@ from kedro.utils import find_kedro_project
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.launching import LaunchInterrupted
-from dermdit_kedro.plan_runner import PlanRunner
+from dermdit_kedro.plan_runner import PlanRunner, PlanShown
 from dermdit_kedro.selection import refuse_selection
 
 _MEASURE_HELP = "Time a few steps of each network that no run has measured (half a minute at most)."
@@ -132,7 +133,8 @@ def _plan(*, measure: bool, **options: Any) -> None:
 
     CHECKS.refusal = None
     runner = f"{PlanRunner.__module__}.{PlanRunner.__qualname__}"
-    _run(**options, runner=runner, runner_params={"measures": measure}, is_async=False)
+    with suppress(PlanShown):
+        _run(**options, runner=runner, runner_params={"measures": measure}, is_async=False)
     if CHECKS.refusal is not None:
         message = user_message(CHECKS.refusal, is_before_nodes=True)
         raise RunError(f"such a run would not start. {message}")

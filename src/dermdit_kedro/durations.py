@@ -75,6 +75,12 @@ class Record(NamedTuple):
 _RECORDS = TypeAdapter(dict[str, Record])
 
 
+def records_file(catalog: Any) -> Path | None:
+    """Return where durations are kept: beside the work folders; null in a project without them."""
+    work_dir = catalog.get("work_dir") if "work_dir" in catalog else None
+    return Path(work_dir._describe()["filepath"]).parent / FILE if work_dir is not None else None
+
+
 def read_records(file: Path | None) -> dict[str, Record]:
     """Read what earlier runs left.
 

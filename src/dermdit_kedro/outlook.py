@@ -9,10 +9,9 @@ from typing import Any, Final
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import TypeAdapter, ValidationError
 
-from dermdit_kedro.checks import annotated_inputs, parameter_types, select
-from dermdit_kedro.durations import FILE, Duration, Record, kind_of_work, read_records, settings_of
+from dermdit_kedro.checks import annotated_inputs, parameter_types, select, typed
+from dermdit_kedro.durations import Duration, Record, kind_of_work, read_records, records_file, settings_of
 from dermdit_kedro.heavy_work import work_of
 from dermdit_kedro.looking import WorkLeftError, only_looking
 from dermdit_kedro.work import Counts, Work, count_manifest, count_sources
@@ -69,9 +68,9 @@ class Look:
         parameters: Any = catalog.load("parameters") if "parameters" in catalog else {}
         types = parameter_types(pipelines)
         self._global = {key: select(parameters, key)[1] for key in types}
-        self.shared = {key: _typed(self._global[key], types[key][0]) for key in _SHARED if types.get(key)}
+        self.shared = {key: typed(self._global[key], types[key][0]) for key in _SHARED if types.get(key)}
         self._denoisers = {
-            key.removesuffix(".denoiser"): _typed(value, types[key][0])
+            key.removesuffix(".denoiser"): typed(value, types[key][0])
             for key, value in self._global.items()
             if key.endswith(".denoiser") and value is not None and types[key]
         }
@@ -79,8 +78,19 @@ class Look:
         self._known: dict[str, Any] = {}
         self._trained: dict[str, str] = {}
 
+    def count(self, pipeline: Pipeline) -> Counts:
+        """Count images by the manifest, where the run will not write another one, else by the sources.
+
+        Args:
+            pipeline: What is about to run.
+
+        Returns:
+            The counts; they are `counts` from now on.
+        """
+        self.counts = self._count(pipeline)
+        return self.counts
+
     def _count(self, pipeline: Pipeline) -> Counts:
-        """Count by the manifest, where the run will not write another one, else by the sources."""
         catalog = self._catalog
         makers = [node for node in pipeline.nodes if node.name in ("read_sources", "assign_splits")]
         try:
@@ -104,7 +114,7 @@ class Look:
         level = log.level
         log.setLevel(logging.ERROR)  # what nodes say of their inputs they will say when they run
         try:
-            self.counts = self._count(pipeline)
+            self.count(pipeline)
             return [self.at(node, pipeline) for node in pipeline.nodes]
         finally:
             log.setLevel(level)
@@ -160,14 +170,16 @@ class Look:
 
     def _timed(self, outlook: Outlook, record: Record) -> Outlook:
         """Add how long it will take, where its like was measured."""
-        is_done = outlook.share_left == 0 or outlook.found == "as before"
-        for measured in (record.again if is_done else None, record.anew):
-            if measured is None or (measured is record.anew and outlook.share_left == 0):
-                continue
-            seconds = measured.scaled(outlook.work.amount, outlook.kind)
-            if seconds is not None:
-                left = outlook.share_left if measured is record.anew else 1.0
-                return replace(outlook, seconds=seconds * left, measured=measured)
+        if outlook.share_left == 0:
+            measured, share = record.again, 1.0
+        elif outlook.found == "as before":
+            measured, share = record.again or record.anew, 1.0
+        else:
+            shares_jobs = outlook.node.rpartition(".")[2] not in JOBS  # it always finds what another node had made
+            measured, share = record.anew or (record.again if shares_jobs else None), outlook.share_left
+        seconds = measured.scaled(outlook.work.amount, outlook.kind) if measured else None
+        if seconds is not None:
+            return replace(outlook, seconds=seconds * share, measured=measured)
         return replace(outlook, seconds=0.0) if outlook.share_left == 0 else outlook
 
     def _shares(self, node: Node, kind: str) -> str:
@@ -180,7 +192,7 @@ class Look:
 
     def _parameters(self, node: Node) -> dict[str, Any]:
         triples = [(a, d.removeprefix("params:"), kind) for a, d, kind in annotated_inputs(node) if d[:7] == "params:"]
-        return {argument: _typed(self._global.get(name), kind) for argument, name, kind in triples}
+        return {argument: typed(self._global.get(name), kind) for argument, name, kind in triples}
 
     def _inputs(self, node: Node, pipeline: Pipeline) -> dict[str, Any] | None:
         """Return what the node would be given, by argument; null where that will only turn out."""
@@ -218,12 +230,6 @@ class Look:
         return "finished", 0.0
 
 
-def records_file(catalog: DataCatalog) -> Path | None:
-    """Return where durations are kept: beside the work folders; null in a project without them."""
-    work_dir = catalog.get("work_dir") if "work_dir" in catalog else None
-    return Path(work_dir._describe()["filepath"]).parent / FILE if work_dir is not None else None
-
-
 def _left_in(folder: Path) -> tuple[str, float]:
     """Say what an earlier run left in a work folder, and what share of a training is still to do."""
     from dermdit_kedro.jobs import Job
@@ -237,10 +243,3 @@ def _left_in(folder: Path) -> tuple[str, float]:
     share = max(steps, default=0) / training["max_train_steps"] if training.get("max_train_steps") else 0.0
     begun = beginning(job)
     return ("" if begun == "begun anew" else begun), 1.0 - share
-
-
-def _typed(value: Any, kind: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except (ValidationError, TypeError):  # refused elsewhere, in words
-        return value

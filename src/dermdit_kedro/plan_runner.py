@@ -18,6 +18,10 @@ def is_plan(run_params: Mapping[str, Any]) -> bool:
     return run_params.get("runner") == PLAN
 
 
+class PlanShown(BaseException):
+    """Ends a session once the plan is shown: what plugins do after a run (Kedro-Viz's statistics) is not due."""
+
+
 class PlanRunner(SequentialRunner):
     """Prints a plan of the nodes it is given, those that `kedro run` would run.
 
@@ -54,7 +58,10 @@ class PlanRunner(SequentialRunner):
             only_missing_outputs: Whether nodes with finished outputs are left out.
 
         Returns:
-            What Kedro returns: the data sets of a run, none of them written.
+            Nothing.
+
+        Raises:
+            PlanShown: In the end.
         """
         self._asked = len(pipeline.nodes)
         return super().run(pipeline, catalog, hook_manager, run_id, only_missing_outputs)
@@ -71,3 +78,4 @@ class PlanRunner(SequentialRunner):
 
         plan = plan_nodes(pipeline, catalog, dict(pipelines), measures=self._measures)
         print_plan(plan, left_out=self._asked - len(pipeline.nodes))
+        raise PlanShown

@@ -103,10 +103,8 @@ def totals(plan: Plan) -> Iterator[str]:
             "optimizer, average, activations. Python and the libraries come on top, about 1 GB on a CPU."
         )
     needed, free = plan.disk_bytes, plan.disk_free
-    yield (
-        f"Disk: about {size(needed)} for images, latents, training states and weights, of {size(free)} free; tables, "
-        "features, figures and a generator's folder come on top."
-    )
+    large = f"about {size(needed)} for images, latents, training states and weights" if needed else "nothing large"
+    yield f"Disk: {large}, of {size(free)} free; tables, features, figures and a generator's folder come on top."
     if free is not None and needed > free:
         yield (
             f"WARNING: {size(needed - free)} are missing. Make room, or lower keep_last of the training, image_size or "

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from dermdit_kedro.durations import machine
-from dermdit_kedro.outlook import Look, Outlook, records_file
+from dermdit_kedro.durations import machine, records_file
+from dermdit_kedro.outlook import Look, Outlook
 from dermdit_kedro.work import Counts, Work
 
 if TYPE_CHECKING:

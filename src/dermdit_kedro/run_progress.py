@@ -13,8 +13,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from dermdit_kedro import looking
-from dermdit_kedro.durations import Duration, Record, machine, note, read_records, today, write_records
-from dermdit_kedro.outlook import Look, records_file
+from dermdit_kedro.durations import Duration, Record, machine, note, read_records, records_file, today, write_records
+from dermdit_kedro.outlook import Look
 from dermdit_kedro.plan_runner import is_plan
 from dermdit_kedro.progress import duration
 from dermdit_kedro.terminal import print_ranking, print_summary, print_verdict
@@ -37,7 +37,6 @@ class ProgressHook:
         self._catalog: DataCatalog | None = None
         self._look: Look | None = None
         self._expected: dict[str, float | None] = {}
-        self._is_plan = False
 
     @property
     def has_started(self) -> bool:
@@ -52,13 +51,14 @@ class ProgressHook:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Count the nodes, and look up how long they took before."""
-        self._catalog, self._is_plan = catalog, is_plan(run_params)
+        self._catalog = catalog
         only_missing = bool(run_params.get("only_missing_outputs"))
         self._total = None if only_missing else len(pipeline.nodes)
         file = records_file(catalog)
-        if self._is_plan or file is None:
+        if is_plan(run_params) or file is None:
             return
         self._look = Look(catalog, dict(pipelines))
+        self._look.count(pipeline)
         if not only_missing and file.is_file():
             self._expected = {outlook.node: outlook.seconds for outlook in self._look(pipeline)}
 
@@ -105,8 +105,6 @@ class ProgressHook:
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
         """Print the results of this run and where the report is."""
-        if self._is_plan:
-            return
         if not self._started:
             logger.info("nothing to do: every output is there; whether parameters have changed was not looked at")
         if "summary" in self._results and self._catalog is not None:
