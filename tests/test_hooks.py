@@ -1,7 +1,9 @@
 """Hooks, on a project of three nodes: real sessions, a real MLflow store."""
 
 import logging
+import re
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ from kedro.framework.session import KedroSession
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
+from dermdit_kedro.headlines import headlines, note
 from dermdit_kedro.hooks import PROGRESS, TRACKING
 from dermdit_kedro.parameters import Parameters
 from dermdit_kedro.terminal import print_summary
-from dermdit_kedro.tracking import Measurement, measurements, plain_parameters
+from dermdit_kedro.tracking import Measurement, measurements, plain_parameters, run_name, run_tags
 
 
 def run(project: Path, *, parameters: dict[str, Any] | None = None, **options: Any) -> None:
@@ -28,7 +31,16 @@ def rows(project: Path, query: str) -> list[tuple[Any, ...]]:
 
 def test_a_run_is_logged_field_by_field(tracked_toy: Path) -> None:
     run(tracked_toy)
-    assert rows(tracked_toy, "select status from runs") == [("FINISHED",)]
+    ((status, name),) = rows(tracked_toy, "select status, name from runs")
+    assert status == "FINISHED"
+    assert re.fullmatch(r"base · all pipelines · \d{4}-\d\d-\d\d \d\d:\d\d", name)
+    tags = dict(rows(tracked_toy, "select key, value from tags"))
+    assert {key: tags[key] for key in ("environment", "pipeline")} == {
+        "environment": "base",
+        "pipeline": "all pipelines",
+    }
+    assert tags["mlflow.runName"] == name
+    assert tags["mlflow.note.content"] == "**Phantoms: these figures say nothing about patients.**"
     parameters = dict(rows(tracked_toy, "select key, value from params"))
     assert parameters == {"image_size": "64", "toy.training.max_train_steps": "5", "toy.training.outcome": "good"}
     curve = rows(tracked_toy, "select step, value from metrics where key = 'toy.training_history.loss' order by step")
@@ -114,9 +126,67 @@ def test_measurements_are_named_by_their_words() -> None:
     }
 
 
+def test_a_run_is_named_by_what_it_is() -> None:
+    now = datetime(2026, 11, 28, 14, 55)
+    changed = {"sampler": {"guidance_scale": 3.0}, "seed": 1}
+    run_params = {"env": "test", "pipeline_names": ["synthesis"], "runtime_params": changed}
+    assert run_name(run_params, now) == "test · synthesis · sampler.guidance_scale=3.0 · seed=1 · 2026-11-28 14:55"
+    many = {f"a{number}": number for number in range(4)}
+    assert (
+        run_name({"runtime_params": many}, now) == "base · all pipelines · a0=0 · a1=1 · a2=2 · ... · 2026-11-28 14:55"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layouts", "data"),
+    [(["phantom", "phantom"], "phantoms"), (["ham10000"], "patients"), (["ddi", "phantom"], "patients and phantoms")],
+)
+def test_tags_say_whose_images_were_read(layouts: list[str], data: str, tmp_path: Path) -> None:
+    tags = run_tags({"env": "test", "pipeline_names": ["tables"], "project_path": tmp_path.as_posix()}, layouts)
+    assert tags == {"environment": "test", "pipeline": "tables", "data": data}
+
+
+def test_a_run_within_a_repository_names_its_commit(tmp_path: Path) -> None:
+    from git import Repo
+
+    commit = Repo.init(tmp_path).index.commit("first").hexsha
+    assert run_tags({"project_path": tmp_path.as_posix()}, [])["mlflow.source.git.commit"] == commit
+
+
+def test_headlines_are_few_and_tell_runs_apart() -> None:
+    summary = {
+        "data": {"kind": "phantoms"},
+        "diagnosis": {"real": {"test_sets": {"ddi": {"overall": {"auc": {"value": 0.7}}, "tone_group": {}}}}},
+        "fairness": {
+            "real": {"attributes": {"tone_group": {"ddi": {"gaps": {"equal_opportunity_difference": {"value": 0.2}}}}}}
+        },
+        "image_metrics": {
+            "dit": {"kid": [{"reference": "train", "value": 9.0}, {"reference": "held_out", "value": 0.1}]},
+            "ldm": "not measured",
+        },
+        "agreement": {"dit": {"tone_agreement": {"overall": {"value": 0.9}}, "label_agreement": None}},
+        "screening": {"dit": {"n_kept": 3, "n_planned": 4}},
+        "autoencoder": "not measured",
+        "verdict": {"paragraphs": [{"test_set": "ddi", "text": "Nothing can be told."}]},
+    }
+    assert {measured.name: measured.value for measured in headlines(summary)} == {
+        "headline/auc.real.ddi": 0.7,
+        "headline/tone_gap.real.ddi": 0.2,
+        "headline/kid.dit": 0.1,
+        "headline/tone_agreement.dit": 0.9,
+        "headline/share_kept.dit": 0.75,
+    }
+    assert note(summary).endswith("say nothing about patients.**\n\nNothing can be told.")
+
+
 def test_tables_stay_in_the_artifact() -> None:
     report = {"images": 3, "counts": [{"source": "a", "images": 3}], "ita_degrees": {"edges": [0, 5], "n": 3}}
-    assert [m.name for m in measurements("data_report", report)] == ["data_report.images", "data_report.ita_degrees.n"]
+    report |= {"groups": {"dark": {"n": 1}}, "gap": {"value": 0.1, "p_value": 0.5}}
+    assert [m.name for m in measurements("data_report", report)] == [
+        "data_report.images",
+        "data_report.ita_degrees.n",
+        "data_report.gap.value",
+    ]
 
 
 def test_curves_keep_their_steps() -> None:

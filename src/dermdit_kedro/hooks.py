@@ -5,7 +5,7 @@ import base64
 import logging
 import os
 import tempfile
-import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,21 @@ from kedro.pipeline.node import Node
 from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refuse_unknown_test_sets
 from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
+from dermdit_kedro.headlines import headlines, note
 from dermdit_kedro.plan_runner import is_plan
 from dermdit_kedro.run_progress import ProgressHook, path_of
-from dermdit_kedro.tracking import measurements, plain_parameters
+from dermdit_kedro.tracking import (
+    COMPARISONS,
+    log_metrics,
+    log_tags,
+    measurements,
+    plain_parameters,
+    run_name,
+    run_tags,
+)
 
 logger = logging.getLogger(__name__)
 
-_METRICS_PER_CALL = 1000
 _REPORTING = "08_reporting"
 
 
@@ -99,9 +107,12 @@ class TrackingHook:
         self._run = {"run_params": run_params, "pipeline": pipeline, "catalog": catalog}
         hook = MlflowHook()
         hook.after_context_created(self._context)
+        run = hook.mlflow_config.tracking.run
+        run.name = run.name or run_name(run_params, datetime.now())
         hook.before_pipeline_run(**self._run)
         self._mlflow = hook
         if hook.run_id:
+            log_tags(hook.run_id, run_tags(run_params, _layouts(catalog)))
             os.environ["MLFLOW_RUN_ID"] = hook.run_id  # for the processes that nodes start
         # Registered after MLflow's own, hence called before it, which would call the run finished.
         atexit.register(self.mark_failed)
@@ -122,8 +133,11 @@ class TrackingHook:
         path = path_of(self._run["catalog"], dataset_name)
         if path is None:
             return
-        if isinstance(data, dict) and path.suffix == ".json" and dataset_name != "summary":
-            self._log_metrics(dataset_name, data)
+        if isinstance(data, dict) and path.suffix == ".json" and dataset_name not in COMPARISONS:
+            log_metrics(self._mlflow.run_id, measurements(dataset_name, data))
+        if dataset_name == "summary":
+            log_metrics(self._mlflow.run_id, headlines(data))
+            log_tags(self._mlflow.run_id, {"mlflow.note.content": note(data)})
         if _REPORTING in path.parts:
             self._log_artifact(path)
         if dataset_name.endswith(".synthetic_images"):
@@ -153,15 +167,6 @@ class TrackingHook:
         atexit.unregister(self.mark_failed)
         return hook
 
-    def _log_metrics(self, name: str, content: dict[str, Any]) -> None:
-        from mlflow.entities import Metric
-        from mlflow.tracking import MlflowClient
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(m.name, m.value, now, m.step) for m in measurements(name, content)]
-        for start in range(0, len(metrics), _METRICS_PER_CALL):
-            MlflowClient().log_batch(self._mlflow.run_id, metrics=metrics[start : start + _METRICS_PER_CALL])
-
     def _log_artifact(self, path: Path) -> None:
         from mlflow.tracking import MlflowClient
 
@@ -179,6 +184,12 @@ class TrackingHook:
             file = Path(folder) / f"{name}.png"
             file.write_bytes(sheet)
             MlflowClient().log_artifact(self._mlflow.run_id, str(file), name.partition(".")[0])
+
+
+def _layouts(catalog: DataCatalog) -> list[str]:
+    """Return the layouts of the sources, if the catalog has some."""
+    sources = catalog.get("sources")
+    return list(sources._describe()["sources"].values()) if sources is not None else []
 
 
 CHECKS = ChecksHook()

@@ -37,8 +37,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     upstream = five["data_engineering"] + five["prompting"] + five["generative_training"] + five["synthesis"]
     everything = upstream + five["fairness_evaluation"]
     all_variants = sum(_five(VARIANTS).values(), Pipeline([]))
-    rows_of_1 = fairness_evaluation.create_table1_pipeline(VARIANTS)
-    rows_of_2 = fairness_evaluation.create_table2_pipeline(ARMS)
+    rows_of_1 = _within("fairness_evaluation", fairness_evaluation.create_table1_pipeline(VARIANTS))
+    rows_of_2 = _within("fairness_evaluation", fairness_evaluation.create_table2_pipeline(ARMS))
     table1 = (all_variants + rows_of_1).to_outputs("table1", *fairness_evaluation.IMAGE_FIGURES)
     table2 = (everything + rows_of_2).to_outputs("table2", "verdict")
     refinement = prompting.create_refinement_pipeline()
@@ -50,10 +50,16 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _five(variants: tuple[Variant, ...]) -> dict[str, Pipeline]:
     prompt_sets = tuple(sorted({"five_attributes", *(v.prompt_set for v in variants if v.prompt_set)}))
-    return {
+    five = {
         "data_engineering": data_engineering.create_pipeline(),
         "prompting": prompting.create_pipeline(prompt_sets),
         "generative_training": generative_training.create_pipeline(variants),
         "synthesis": synthesis.create_pipeline(variants),
         "fairness_evaluation": fairness_evaluation.create_pipeline(variants, ARMS, prompt_sets),
     }
+    return {name: _within(name, pipeline) for name, pipeline in five.items()}
+
+
+def _within(name: str, pipeline: Pipeline) -> Pipeline:
+    """Group the nodes under a name, a box of Kedro-Viz; what they read and write keeps its name."""
+    return Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)

@@ -8,8 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro_datasets import json, pandas, plotly, text
+from kedro_datasets._typing import HTMLPreview, JSONPreview, PlotlyPreview
 
 from dermdit_kedro.atomic import atomic_file, mend
+from dermdit_kedro.datasets.previews import json_preview, page_preview
 
 
 class _Atomic:
@@ -47,9 +49,27 @@ class CSVDataset(_Atomic, pandas.CSVDataset):
 class JSONDataset(_Atomic, json.JSONDataset):
     """`json.JSONDataset`, saved atomically."""
 
+    def preview(self) -> JSONPreview:
+        """Show the document, shortened."""
+        return json_preview(self.load())
+
+
+class HistoryDataset(JSONDataset):
+    """A training history: a `JSONDataset` that Kedro-Viz shows as its curves."""
+
+    def preview(self) -> PlotlyPreview:
+        """Draw the losses by training step."""
+        from dermdit_kedro.report.figures import training_curves_figure
+
+        return PlotlyPreview(training_curves_figure({Path(self._filepath).parent.name: self.load()}).to_plotly_json())
+
 
 class TextDataset(_Atomic, text.TextDataset):
     """`text.TextDataset`, saved atomically."""
+
+    def preview(self) -> HTMLPreview:
+        """Show what the page says, without its scripts and pictures."""
+        return page_preview(self.load())
 
 
 class PlotlyDataset(_Atomic, plotly.JSONDataset):

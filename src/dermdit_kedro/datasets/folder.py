@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import HTMLPreview
 
 from dermdit_kedro import handles
 from dermdit_kedro.atomic import atomic_folder, link_or_copy, mend
+from dermdit_kedro.datasets.previews import folder_preview
 from dermdit_kedro.handles import COMPLETE, Folder
 
 KINDS = {
@@ -70,6 +72,10 @@ class FolderDataset(AbstractDataset[Folder, Folder]):
             mend(self._path.parent, self._path.name)
         with atomic_folder(self._path) as aside:
             shutil.copytree(data.path, aside, dirs_exist_ok=True, copy_function=link_or_copy)
+
+    def preview(self) -> HTMLPreview:
+        """Show how large the content is, and a model's card."""
+        return folder_preview(self.load())
 
     def _exists(self) -> bool:
         return self._marker.is_file()

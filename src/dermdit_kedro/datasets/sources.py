@@ -3,6 +3,7 @@
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 from dermdit_kedro.errors import UserError
 
@@ -46,6 +47,12 @@ class SourcesDataset(AbstractDataset[Any, dict[str, Any]]):
             DatasetError: Always.
         """
         raise DatasetError("`sources` is read only")
+
+    def preview(self) -> TablePreview:
+        """Show the sources, a line each: layout, role and the options of the layout."""
+        columns = list(dict.fromkeys(["layout", "role", *(key for entry in self._sources.values() for key in entry)]))
+        rows = [[str(entry.get(key, "")) for key in columns] for entry in self._sources.values()]
+        return TablePreview({"index": list(self._sources), "columns": columns, "data": rows})
 
     def _exists(self) -> bool:
         return True

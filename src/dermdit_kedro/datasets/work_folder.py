@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
+
+from dermdit_kedro.handles import COMPLETE
 
 
 class WorkFolderDataset(AbstractDataset[Any, Path]):
@@ -32,6 +35,12 @@ class WorkFolderDataset(AbstractDataset[Any, Path]):
             DatasetError: Always.
         """
         raise DatasetError(f"{self._path} is written by jobs and cannot be the output of a node")
+
+    def preview(self) -> TablePreview:
+        """Show the jobs, the latest first, and which are finished."""
+        jobs = sorted((job for job in self._path.glob("*/") if job.is_dir()), key=lambda job: -job.stat().st_mtime)
+        rows = [[job.name, "yes" if (job / "result" / COMPLETE).is_file() else "no"] for job in jobs]
+        return TablePreview({"index": list(range(len(rows))), "columns": ["job", "finished"], "data": rows})
 
     def _exists(self) -> bool:
         return True

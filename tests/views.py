@@ -1,0 +1,63 @@
+"""The pages a person looks at after a run, and what is on them once they are there."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.browser import DESK, Page
+
+VIZ = ("-m", "kedro", "viz", "run", "--no-browser")
+MLFLOW = ("-m", "mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1")
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+
+_CLOSE_HINTS = (
+    "document.querySelector('.feature-hints__close').click();"
+    "[...document.querySelectorAll('button')].filter(b => b.innerText == 'Dismiss').forEach(b => b.click())"
+)
+
+
+def see_report(page: Page, file: Path, size: tuple[int, int] = DESK) -> None:
+    """Open a report of a run, with its figures drawn."""
+    page.open(file.as_uri(), until="document.querySelectorAll('.js-plotly-plot .main-svg').length > 5", size=size)
+
+
+def see_graph(page: Page, url: str, pipeline: str = "__default__") -> None:
+    """Open a pipeline in Kedro-Viz as it first shows it."""
+    _go(page, f"{url}/?pid={pipeline}", "document.querySelectorAll('.pipeline-node').length > 3")
+    if page.tell("!!document.querySelector('.feature-hints__close')"):
+        page.tell(_CLOSE_HINTS)
+
+
+def see_entry(page: Page, url: str, name: str, shown: str) -> None:
+    """Open an entry of the catalog in Kedro-Viz.
+
+    Args:
+        page: The page.
+        url: Of Kedro-Viz.
+        name: Of the entry.
+        shown: What its preview is drawn in: `img`, `table`, `.js-plotly-plot`, ...
+    """
+    until = f"document.querySelector('.pipeline-metadata {shown}') && document.title"
+    _go(page, f"{url}/?pid=__default__&sn={quote(name)}", until)
+
+
+def see_runs(page: Page, url: str) -> None:
+    """Open the table of runs in MLflow."""
+    _go(page, f"{url}/#/experiments/1/runs", "document.querySelector('[role=row] a[href*=\"/runs/\"], .ag-row a')")
+
+
+def see_run(page: Page, url: str, run: str, tab: str, words: str) -> None:
+    """Open a run in MLflow.
+
+    Args:
+        page: The page.
+        url: Of MLflow.
+        run: The run's id.
+        tab: `` (overview), `/model-metrics` or `/artifacts`.
+        words: What is on the page once it is there.
+    """
+    _go(page, f"{url}/#/experiments/1/runs/{run}{tab}", f"document.body.innerText.includes({words!r})")
+
+
+def _go(page: Page, url: str, until: str) -> None:
+    page.open("about:blank", until="true")  # an address that differs after its # alone would not load anew
+    page.open(url, until=until)
