@@ -127,29 +127,33 @@ def _variant(name: str) -> Pipeline:
                 namespace=name,
                 tags=GPU,
             ),
-            Node(
-                bind(score_images, variant_name=name, judge_name=JUDGE),
-                {
-                    **_IMAGES,
-                    **_RUN,
-                    "synthetic_images": f"{name}.synthetic_images",
-                    "synthetic_manifest": f"{name}.synthetic_manifest",
-                    "train_features": "train_features",
-                    "held_out_features": "held_out_features",
-                    "synthetic_features": features[0],
-                    "finetuned_train_features": "finetuned_train_features",
-                    "finetuned_held_out_features": "finetuned_held_out_features",
-                    "finetuned_features": features[1],
-                    "further_metrics": f"{name}.further_metrics",
-                    "judge": f"{JUDGE}.classifier",
-                    "image_quality": "params:image_quality",
-                },
-                f"{name}.image_metrics",
-                name="score_images",
-                namespace=name,
-                tags=SCORE,
-            ),
+            _score(name, features),
         ]
+    )
+
+
+def _score(name: str, features: Sequence[str]) -> Node:
+    return Node(
+        bind(score_images, variant_name=name, judge_name=JUDGE),
+        {
+            **_IMAGES,
+            **_RUN,
+            "synthetic_images": f"{name}.synthetic_images",
+            "synthetic_manifest": f"{name}.synthetic_manifest",
+            "train_features": "train_features",
+            "held_out_features": "held_out_features",
+            "synthetic_features": features[0],
+            "finetuned_train_features": "finetuned_train_features",
+            "finetuned_held_out_features": "finetuned_held_out_features",
+            "finetuned_features": features[1],
+            "further_metrics": f"{name}.further_metrics",
+            "judge": f"{JUDGE}.classifier",
+            "image_quality": "params:image_quality",
+        },
+        f"{name}.image_metrics",
+        name="score_images",
+        namespace=name,
+        tags=SCORE,
     )
 
 
@@ -171,6 +175,26 @@ def _further(name: str) -> Node:
     )
 
 
+def _train(name: str) -> Node:
+    return Node(
+        bind(train_classifier, arm_name=name),
+        {
+            **_IMAGES,
+            **_RUN,
+            **_WORK,
+            "synthetic_images": f"{DEFAULT_VARIANT}.synthetic_images",
+            "synthetic_manifest": f"{DEFAULT_VARIANT}.synthetic_manifest",
+            "arm": f"params:{name}.arm",
+            "classifier": "params:classifier",
+            "classifier_training": "params:classifier_training",
+        },
+        f"{name}.classifier",
+        name="train_classifier",
+        namespace=name,
+        tags=GPU,
+    )
+
+
 def _arm(name: str) -> Pipeline:
     measured = {
         "predictions": f"{name}.predictions",
@@ -180,23 +204,7 @@ def _arm(name: str) -> Pipeline:
     }
     return Pipeline(
         [
-            Node(
-                bind(train_classifier, arm_name=name),
-                {
-                    **_IMAGES,
-                    **_RUN,
-                    **_WORK,
-                    "synthetic_images": f"{DEFAULT_VARIANT}.synthetic_images",
-                    "synthetic_manifest": f"{DEFAULT_VARIANT}.synthetic_manifest",
-                    "arm": f"params:{name}.arm",
-                    "classifier": "params:classifier",
-                    "classifier_training": "params:classifier_training",
-                },
-                f"{name}.classifier",
-                name="train_classifier",
-                namespace=name,
-                tags=GPU,
-            ),
+            _train(name),
             Node(
                 bind(predict, arm_name=name),
                 {

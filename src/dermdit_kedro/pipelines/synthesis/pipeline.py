@@ -84,26 +84,16 @@ def _variant(variant: Variant) -> Pipeline:
         Node(plan_synthesis, plan, ["synthesis_plan", "unsupported_groups"], name="plan_synthesis"),
         Node(sample_images, {**drawn, **_WORK}, "synthetic_images", name="sample_images", tags=GPU),
         Node(
-            bind(screen_images, variant_name=variant.name),
-            {**_REAL, **_WORK, **drawn, **screens},
-            ["synthetic_manifest", "screening"],
-            name="screen_images",
-            tags=GPU,
+            bind(screen_images, variant_name=variant.name), {**_REAL, **_WORK, **drawn, **screens},
+            ["synthetic_manifest", "screening"], name="screen_images", tags=GPU,
         ),
         Node(bind(publish_set, variant_name=variant.name), {**_SET, **_WORK}, "synthetic_set", name="publish_set"),
-    ]
+    ]  # fmt: skip
     if variant.prompt_set is not None:
         swapped = {"generator": "generator", "manifest": "manifest", "prompt_set": "params:prompt_set"}
         swapped |= {name: screens[name] for name in ("screening_classifier_folder", "data_engineering")}
         swapped |= {name: f"params:{name}" for name in ("prompt_swaps", "synthesis", "sampler", "seed")}
-        nodes.append(
-            Node(
-                swap_prompts,
-                {**swapped, **_WORK},
-                ["prompt_swaps", "prompt_swap_figure"],
-                name="swap_prompts",
-                tags=GPU,
-            )
-        )
+        made = ["prompt_swaps", "prompt_swap_figure"]
+        nodes.append(Node(swap_prompts, {**swapped, **_WORK}, made, name="swap_prompts", tags=GPU))
         parameters["params:prompt_swaps"] = "params:prompt_swaps"
     return Pipeline(nodes, namespace=variant.name, inputs=inputs, parameters=parameters)
