@@ -50,9 +50,24 @@ class Attention(nn.Module):
         q = self.to_q(x).view(b, n, self.num_heads, -1).transpose(1, 2)
         kv = self.keys_values(context)
         k, v = kv if text_kv is None else torch.cat([kv, text_kv], dim=3)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = _attend(q, k, v, mask)
         attended: Tensor = self.to_out(out.transpose(1, 2).reshape(b, n, d))
         return attended
+
+
+def _attend(
+    q: Float[Tensor, "b a n k"],
+    k: Float[Tensor, "b a m k"],
+    v: Float[Tensor, "b a m k"],
+    mask: Bool[Tensor, "b 1 1 m"] | None,
+) -> Float[Tensor, "b a n k"]:
+    """Attend; on a CPU in bfloat16 by two products, since its fused kernel costs more there than all else together."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
 
 
 class SingleTokenAttention(nn.Module):
