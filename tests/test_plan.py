@@ -178,10 +178,17 @@ def test_paper_is_planned_without_archives_and_hub(project: Path) -> None:
     assert "train 400,000 steps, batch 16; 405.1 M parameters" in result.output
     assert "draw 50,000 images in 250 steps" in result.output
     assert "the sources cannot be read" in result.output
-    assert "isic_2016" in result.stderr
+    assert "run `kedro run --env paper --pipeline data_engineering` first" in result.stderr
     states = re.search(r"train_denoiser.* ([\d.]+) GB +([\d.]+) GB", result.output)
     assert states is not None
     assert float(states[2]) == pytest.approx(4 * 405.1e6 * (2 + 2 * 4) / 1e9, rel=0.01)  # 2 weights, 2 states of 4
+
+
+def test_an_archive_that_is_missing_is_named_after_the_plan(project: Path) -> None:
+    result = invoke("plan", "--env", "paper", "--no-measure", "--nodes", "read_sources")
+    assert result.exit_code == 1
+    assert planned(result.output) == ["read_sources"]
+    assert "isic_2016" in result.stderr
 
 
 def test_kinds_of_work_differ_by_what_time_depends_on() -> None:

@@ -1,5 +1,6 @@
 """A plan as a person reads it."""
 
+import os
 from collections.abc import Iterator
 
 from rich import box
@@ -95,6 +96,10 @@ def totals(plan: Plan) -> Iterator[str]:
         Lines.
     """
     yield _total_time(plan)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores = os.cpu_count() or 1
+    if load > cores:
+        yield f"This machine is busy (load {load:.0f} on {cores} cores): what was timed now is for one that is not."
     networks = [row for row in plan.rows if row.memory_bytes]
     if networks:
         largest = max(networks, key=lambda row: row.memory_bytes or 0)
