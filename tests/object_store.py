@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-KEYS = {"key": "a key", "secret": "a secret"}
+KEYS = {"key": "the-tests-key", "secret": "the-tests-secret"}
 
 
 @contextlib.contextmanager

@@ -101,14 +101,18 @@ def test_images_of_a_store_may_be_fetched_once_into_a_cache(ham: Path, store: di
 
 
 def test_a_source_of_a_store_travels_light_and_is_opened_once_in_a_process(ham: Path, store: dict[str, Any]) -> None:
+    (ham / "nothing.jpg").touch()
     upload(ham, "travel/ham", store)
     archive = pack(ham, ham.parent / "x.zip")
     for path, options in ((archive, {}), ("s3://travel/ham", store)):
         source = open_source("x", entry(path, storage_options=options))
+        assert source.read_bytes("nothing.jpg") == b""
         luggage = pickle.dumps(source)
         assert len(luggage) < 2000
         assert pickle.loads(luggage) == source
         file, opened = source.records()["file"][0], stores._open.cache_info().misses
+        with pytest.raises(FileNotFoundError, match="there is no file 'gone'"):
+            source.read_bytes("gone")
         for _ in range(3):
             assert pickle.loads(luggage).read_bytes(file) == source.read_bytes(file)
         assert stores._open.cache_info().misses == opened
@@ -187,7 +191,7 @@ def test_a_store_that_fails_ends_the_run_and_is_no_fault_of_an_image(ham: Path) 
     ("path", "options", "message"),
     [
         ("{folder}/gone.zip", {}, r"sources\.x\.path: there is nothing at .*gone\.zip"),
-        ("{folder}/cut.zip", {}, r"cut\.zip is no zip archive, or was cut off .*Fetch or make it again"),
+        ("{folder}/cut.zip", {}, r"cut\.zip is no archive of this kind, or was cut off .*Get it anew"),
         ("{folder}/empty.zip", {}, r"the folder of the source 'x' is missing: .*empty\.zip"),
         ("oss://bucket/folder", {}, r"oss://bucket/folder needs a package that is not installed: .*ossfs"),
         ("clinic://bucket/folder", {}, r"Protocol not known: clinic\. An address begins with s3://"),
@@ -196,7 +200,7 @@ def test_a_store_that_fails_ends_the_run_and_is_no_fault_of_an_image(ham: Path) 
         ("s3://nowhere/folder", {"storage_options": "store"}, r"there is nothing at s3://nowhere/folder: .*bucket"),
         ("s3://errors/none", {"storage_options": "store"}, r"the folder of the source 'x' is missing: s3://errors"),
         ("s3://errors/x.zip", {"storage_options": "store"}, r"s3://errors/x\.zip is a file.*zip::s3://"),
-        ("zip::s3://errors/x.zip", {"storage_options": "store"}, r"is no zip archive, or was cut off"),
+        ("zip::s3://errors/x.zip", {"storage_options": "store"}, r"is no archive of this kind, or was cut off"),
         ("s3://errors/a", {"storage_options": "endpoint"}, r"the store refuses .*credentials\.yml"),
     ],
 )  # fmt: skip

@@ -126,7 +126,7 @@ class StoreFolder:
             PermissionError: If the name climbs out of the folder.
             FileNotFoundError: If there is no such file.
             OverflowError: If it has more than `MAX_BYTES`.
-            OSError: If it is a folder, or what the archive holds of it is damaged or encrypted.
+            OSError: If what the archive holds of it is damaged or encrypted.
             UserError: If the store fails; it says nothing of the file.
         """
         if "\0" in file:
@@ -135,21 +135,34 @@ class StoreFolder:
             raise PermissionError(f"an image must lie below the source's folder. Got {file!r}")
         try:
             filesystem, root = self._opened()
-            path = f"{root}/{file}" if root else file
-            found = filesystem.info(path)
-            size = found.get("size")
-            if found.get("type") == "file" and size is not None and size <= MAX_BYTES:
-                content: bytes = filesystem.cat_file(path)
-                return content
+            content = self._read(filesystem, f"{root}/{file}" if root else file)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"there is no file {file!r}") from error
         except Exception as error:  # what a store's package raises is its own
-            if isinstance(error, BROKEN) and protocols_of(self.address)[0] in ARCHIVES:
+            if isinstance(error, BROKEN) and self._is_archive:
                 raise OSError(f"{file!r} cannot be taken out of its archive: {error}") from error
             raise self._explain(error) from error
-        if found.get("type") != "file" or size is None:
-            raise OSError(f"an image must be a file of a known size; {file!r} is a {found.get('type')} of {size} bytes")
-        raise OverflowError(f"a file may have at most {MAX_BYTES:,} bytes. {file!r} has {size:,}")
+        if content is None:
+            raise OverflowError(f"a file may have at most {MAX_BYTES:,} bytes. {file!r} has more")
+        return content
+
+    @property
+    def _is_archive(self) -> bool:
+        return protocols_of(self.address)[0] in ARCHIVES
+
+    def _read(self, filesystem: Any, path: str) -> bytes | None:
+        """Return the bytes; null where there are too many. A store is asked once, an archive knows the size."""
+        if self._is_archive:
+            return filesystem.cat_file(path) if filesystem.info(path)["size"] <= MAX_BYTES else None
+        try:
+            content: bytes = filesystem.cat_file(path, start=0, end=MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise
+        except Exception:  # a store refuses to send a part of nothing
+            if filesystem.info(path).get("size") != 0:
+                raise
+            content = b""
+        return content if len(content) <= MAX_BYTES else None
 
     def _opened(self) -> tuple[Any, str]:
         return _open(self.session, self.address, json.dumps(self.options, sort_keys=True))
@@ -180,7 +193,6 @@ class StoreFolder:
     def _explain(self, error: Exception) -> UserError:
         """Say what to do about what a store's package raised."""
         where, what = f"sources.{self.source}.path: {self}", f"{type(error).__name__}: {error}"
-        protocols = protocols_of(self.address)
         if isinstance(error, ImportError):
             return UserError(f"{where} needs a package that is not installed: {error} (`uv pip install` it, or pip)")
         if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
@@ -188,8 +200,10 @@ class StoreFolder:
                 f"{where}: the store refuses ({what}). Name an entry of conf/<env>/credentials.yml as `credentials` of "
                 "the source; {anon: true} there for a public bucket"
             )
-        if protocols[0] in ARCHIVES and isinstance(error, (*BROKEN, ValueError)):
-            return UserError(f"{where} is no {protocols[0]} archive, or was cut off ({what}). Fetch or make it again")
+        if self._is_archive and isinstance(error, (*BROKEN, ValueError)):
+            return UserError(
+                f"{where} is no {protocols_of(self.address)[0]} archive, or was cut off ({what}). Get it anew"
+            )
         if isinstance(error, ValueError) and "Protocol not known" in str(error):
             return UserError(f"{where}: {error}. An address begins with s3://, gs://, abfs://, zip:: and the like")
         return UserError(
