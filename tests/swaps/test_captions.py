@@ -20,14 +20,13 @@ sources:
 def test_captions_of_a_table(tracked_project: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = shown("Captions of your own")
     files["conf/mine/catalog.yml"] += SOURCES
-    tiny = {"text_encoder_training": {"max_train_steps": 2, "checkpointing_steps": 1, "lr_warmup_steps": 0}}
+    tiny = {"text_encoder_training": {"max_train_steps": 2, "checkpointing_steps": 1, "log_steps": 1}}
     data = write_environment(tracked_project, files=files, **tiny)
     raw = tracked_project / "data/01_raw"
     run(tracked_project, "data_engineering")
     manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
-    captioned = manifest["file"].iloc[2:]
-    captions = pd.DataFrame({"file": captioned, "prompt": [f"what I saw in picture {i}" for i in captioned.index]})
-    by_id = captions.assign(image_id=manifest["image_id"].iloc[2:]).drop(columns="file")
+    captioned = manifest["image_id"].iloc[2:]
+    by_id = pd.DataFrame({"image_id": captioned, "prompt": [f"what I saw in picture {i}" for i in captioned.index]})
     stranger = pd.DataFrame({"image_id": ["phantom/gone"], "prompt": ["nobody"]})
     pd.concat([by_id, stranger]).to_csv(raw / "captions.csv", index=False)
     written = {"to_outputs": ["five_attributes.prompts", "five_attributes.prompt_audit"]}
@@ -36,7 +35,7 @@ def test_captions_of_a_table(tracked_project: Path, caplog: pytest.LogCaptureFix
     assert "1 of 31 rows of captions name no image of the manifest" in caplog.text
     prompts = pd.read_parquet(data / "03_primary/prompts/five_attributes.parquet")
     assert prompts["image_id"].tolist() == manifest["image_id"].tolist()
-    assert prompts["prompt"].iloc[2:].tolist() == captions["prompt"].tolist()
+    assert prompts["prompt"].iloc[2:].tolist() == by_id["prompt"].tolist()
     assert prompts["prompt"].iloc[:2].str.startswith("dermoscopic image of a").all()
     assert prompts["prompt_source"].iloc[:2].tolist() == ["template"] * 2
     (source,) = prompts["prompt_source"].iloc[2:].unique()
@@ -51,8 +50,8 @@ def test_captions_of_a_table(tracked_project: Path, caplog: pytest.LogCaptureFix
         catalog.read_text().replace("pandas.CSVDataset", "pandas.ParquetDataset").replace("captions.csv", "captions.pq")
     )
     catalog.write_text(text.replace("  load_args: {dtype: str}\n", ""))
-    captions.assign(prompt="another " + captions["prompt"]).to_parquet(raw / "captions.pq")
+    by_id.assign(prompt="another " + by_id["prompt"]).to_parquet(raw / "captions.pq")
     run(tracked_project, "prompting", **written)
     again = pd.read_parquet(data / "03_primary/prompts/five_attributes.parquet")
-    assert again["prompt"].iloc[2:].tolist() == ("another " + captions["prompt"]).tolist()
+    assert again["prompt"].iloc[2:].tolist() == ("another " + by_id["prompt"]).tolist()
     assert set(again["prompt_source"].iloc[2:]).isdisjoint({source, "template"})

@@ -21,13 +21,13 @@ sources:
        malignant_shares: {light: 0.5, brown: 0.5, dark: 0.5}}
     even: {layout: phantom, role: test, num_images: 24, size: 32, seed: 1}
 """
-FEW_STEPS = {"max_train_steps": 4, "lr_warmup_steps": 1, "checkpointing_steps": 2, "validation_steps": 2}
+FEW_STEPS = {"max_train_steps": 4, "lr_warmup_steps": 1, "checkpointing_steps": 2, "log_steps": 2}
 TINY: dict[str, Any] = {
-    "autoencoder_training": FEW_STEPS,
-    "denoiser_training": FEW_STEPS,
-    "text_encoder_training": {"max_train_steps": 2, "checkpointing_steps": 1, "lr_warmup_steps": 0},
+    "autoencoder_training": {**FEW_STEPS, "validation_steps": 2},
+    "denoiser_training": {**FEW_STEPS, "validation_steps": 2},
+    "text_encoder_training": FEW_STEPS,
     "classifier_training": {"epochs": 1, "num_seeds": 1, "num_validations": 1, "lr_warmup_steps": 0},
-    "group_fairness": {"num_resamples": 50, "num_permutations": 19},
+    "group_fairness": {"num_resamples": 100, "num_permutations": 19},
     "sampler": {"num_inference_steps": 2},
     "synthesis": {"num_images": 12, "min_train_images": 1},
     "prompt_swaps": {"num_seeds": 1},
