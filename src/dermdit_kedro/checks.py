@@ -89,6 +89,26 @@ def refuse_missing_inputs(
         raise UserError("\n".join(_missing(name, missing[name], env) for name in pipelines if name in missing))
 
 
+def refuse_given_outputs(pipeline: Pipeline, catalog: DataCatalog, *, env: str | None = None) -> None:
+    """Refuse to make anew what the catalog says is the user's own, before anything is trained for it.
+
+    Args:
+        pipeline: What is about to run.
+        catalog: Where its outputs go.
+        env: The environment, as the user named it.
+
+    Raises:
+        UserError: Naming the entries and the pipelines to run instead.
+    """
+    given = [name for name in sorted(pipeline.all_outputs()) if getattr(catalog.get(name), "is_given", False)]
+    if given:
+        command = f"kedro run{f' --env {env}' if env else ''} --pipeline"
+        raise UserError(
+            f"{', '.join(f'`{name}`' for name in given)}: given in the catalog, and not made anew. Run the other "
+            f"pipelines one by one: `{command} data_engineering`, prompting, synthesis, fairness_evaluation"
+        )
+
+
 def refuse_unknown_test_sets(parameters: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
     """Refuse a label for a test set that there is not, before anything is trained for it.
 

@@ -16,7 +16,12 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refuse_unknown_test_sets
+from dermdit_kedro.checks import (
+    refuse_given_outputs,
+    refuse_missing_inputs,
+    refuse_parameters,
+    refuse_unknown_test_sets,
+)
 from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.headlines import headlines, note
@@ -71,6 +76,7 @@ class ChecksHook:
 
     def _refuse(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         only_missing = bool(run_params.get("only_missing_outputs"))
+        refuse_given_outputs(pipeline, catalog, env=self._env)
         refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)
         if "sources" in pipeline.inputs() and not only_missing:
             # says what is wrong with a folder before MLflow takes its time to start

@@ -178,6 +178,16 @@ def write_table(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
     return ("patient_id", "diagnosis", *LABELS, *PEOPLE)
 
 
+def write_imagefolder(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
+    table = {
+        "file_name": "images/" + rows["name"] + ".jpg", "patient": rows["patient_id"],
+        "is_malignant": rows["is_malignant"], "is_melanoma": rows["is_melanoma"], "sex": rows["sex"],
+        "age_approx": rows["age_approx"], "site": rows["site"],
+    }  # fmt: skip
+    pd.DataFrame(table).to_json(folder / "metadata.jsonl", orient="records", lines=True)
+    return (*LABELS, *PEOPLE)
+
+
 ASAN = {
     "melanoma": "malignantmelanoma", "nevus": "pigmentednevus", "basal cell carcinoma": "basalcellcarcinoma",
     "benign keratosis": "seborrheickeratosis", "dermatofibroma": "dermatofibroma",

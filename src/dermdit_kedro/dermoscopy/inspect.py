@@ -15,6 +15,7 @@ from dermdit_kedro.dermoscopy.decoding import decode_image
 from dermdit_kedro.dermoscopy.layouts import Source
 from dermdit_kedro.dermoscopy.ledger import Ledger
 from dermdit_kedro.dermoscopy.records import INSPECTED_DTYPES, QUARANTINE_COLUMNS, Reason, conform
+from dermdit_kedro.errors import UserError
 
 HASH_SIDE = 16
 """Side of the perceptual hash; it has this many bits squared."""
@@ -53,8 +54,8 @@ def inspect_image(source: Source, file: str, max_pixels: int) -> Finding:
         content = source.read_bytes(file)
         image = decode_image(content, max_pixels)
         phash = str(imagehash.phash(image, hash_size=HASH_SIDE))
-    except MemoryError:
-        raise  # says something about the machine, not about the image
+    except (MemoryError, UserError):
+        raise  # says something about the machine or the store, not about the image
     except FileNotFoundError as error:
         return _refuse(Reason.MISSING_FILE, str(error))
     except PermissionError as error:

@@ -4,7 +4,6 @@
 depends on its row (prompt, seed) and the settings, not on batch size, process or what ran before.
 """
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 
 from dermdit_kedro.dermoscopy.images import build_image_index, to_uint8, write_png
+from dermdit_kedro.diffusion.given_pipelines import INDEX, OURS, draw_given, load_given, read_index
 from dermdit_kedro.diffusion.parameters import SamplerConfig
 from dermdit_kedro.diffusion.sampler import DermDiTPipeline
 from dermdit_kedro.diffusion.schedulers import swap_scheduler
@@ -32,7 +32,7 @@ def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> t
     """Draw the images of some plan rows.
 
     Args:
-        pipeline: A loaded `DermDiTPipeline`.
+        pipeline: From `load_generator`.
         rows: Columns prompt and seed.
         sampler: Steps and guidance.
 
@@ -40,6 +40,8 @@ def sample_batch(pipeline: Any, rows: pd.DataFrame, sampler: SamplerConfig) -> t
         uint8 (b, 3, h, w).
     """
     generators = [torch.Generator().manual_seed(int(seed)) for seed in rows["seed"]]
+    if not isinstance(pipeline, DermDiTPipeline):
+        return to_uint8(draw_given(pipeline, list(rows["prompt"]), generators, sampler) * 2 - 1)
     images = pipeline(
         list(rows["prompt"]),
         guidance_scale=sampler.guidance_scale if pipeline.config.conditional else 1.0,
@@ -56,7 +58,8 @@ def load_generator(folder: ModelFolder, sampler: SamplerConfig, device: torch.de
     """Load a generator folder, to draw with a scheduler by name, in some precision.
 
     Args:
-        folder: Written by `diffusion.export`, or any folder that `DermDiTPipeline` loads.
+        folder: Written by `diffusion.export`, or any folder that `DermDiTPipeline` or a text-to-image pipeline of
+            diffusers saved.
         sampler: The scheduler and the precision.
         device: Where it computes.
 
@@ -66,8 +69,13 @@ def load_generator(folder: ModelFolder, sampler: SamplerConfig, device: torch.de
     Raises:
         UserError: If a part is missing, or the generator was not trained for such a scheduler.
     """
-    _require_parts(folder.path)
-    pipeline: Any = DermDiTPipeline.from_pretrained(folder.path, dtype=getattr(torch, sampler.dtype))
+    dtype = getattr(torch, sampler.dtype)
+    pipeline: Any
+    if read_index(folder.path).get("_class_name", OURS) == OURS:
+        _require_parts(folder.path)
+        pipeline = DermDiTPipeline.from_pretrained(folder.path, dtype=dtype)
+    else:
+        pipeline = load_given(folder.path, dtype)
     pipeline.scheduler = swap_scheduler(pipeline.scheduler, sampler.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
@@ -75,13 +83,12 @@ def load_generator(folder: ModelFolder, sampler: SamplerConfig, device: torch.de
 
 def _require_parts(folder: Path) -> None:
     """Refuse a folder that is no generator, before anything is computed."""
-    index = folder / "model_index.json"
-    parts = json.loads(index.read_text()) if index.is_file() else {}
+    parts = read_index(folder)
     missing = [name for name in PARTS if name not in parts or not any((folder / name).glob("*"))]
     if missing:
         raise UserError(
-            f"a generator folder must hold model_index.json and {', '.join(PARTS)}. {folder} lacks "
-            f"{', '.join(missing) if parts else 'model_index.json'}: run `kedro run --pipeline generative_training`, "
+            f"a generator folder must hold {INDEX} and {', '.join(PARTS)}. {folder} lacks "
+            f"{', '.join(missing) if parts else INDEX}: run `kedro run --pipeline generative_training`, "
             "or copy the whole folder"
         )
 
@@ -90,7 +97,7 @@ def warn_of_long_prompts(pipeline: Any, plan: pd.DataFrame) -> None:
     """Say which prompts the text encoder does not read to their end.
 
     Args:
-        pipeline: A loaded `DermDiTPipeline`.
+        pipeline: From `load_generator`.
         plan: Columns sample_id and prompt.
     """
     limit = prompt_limit(pipeline.tokenizer, int(getattr(pipeline.text_encoder.config, "max_windows", 1)))
@@ -116,7 +123,7 @@ def main(job: Job) -> None:
     state = PartialState()
     sampler, plan = job.config("sampler", SamplerConfig), job.table("plan")
     pipeline = load_generator(job.input("generator", ModelFolder), sampler, state.device)
-    if state.is_main_process and pipeline.config.conditional:
+    if state.is_main_process and pipeline.config.get("conditional", True):
         warn_of_long_prompts(pipeline, plan)
     share = plan.iloc[state.process_index :: state.num_processes]
     done = [(job.result / f"{sample_id}.png").is_file() for sample_id in share["sample_id"]]

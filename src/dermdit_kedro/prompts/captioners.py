@@ -102,12 +102,13 @@ class TemplateCaptioner:
         return descriptors.words() if descriptors else []
 
 
-def load_captioner(prompt_set: PromptSetConfig, device: Any = "cpu") -> Captioner:
+def load_captioner(prompt_set: PromptSetConfig, device: Any = "cpu", fingerprint: str | None = None) -> Captioner:
     """Build the captioner of a prompt set.
 
     Args:
         prompt_set: Attributes and captioner.
         device: Where a model runs.
+        fingerprint: Of the table of captions, for the backend that reads one.
 
     Returns:
         The captioner.
@@ -118,6 +119,10 @@ def load_captioner(prompt_set: PromptSetConfig, device: Any = "cpu") -> Captione
     config = prompt_set.captioner
     if config.backend == "template":
         return TemplateCaptioner(prompt_set)
+    if config.backend == "table":
+        from dermdit_kedro.prompts.caption_table import TableCaptioner
+
+        return TableCaptioner(str(fingerprint))
     if config.backend == "transformers":
         from dermdit_kedro.prompts.local_model import TransformersCaptioner
 

@@ -96,17 +96,26 @@ class Row:
 
     @cached_property
     def _retries(self) -> int:
-        """A control is a measurement and asked once; the template would say the same again."""
-        is_model = self.prompt_set.captioner.backend != "template"
-        return self.prompt_set.retries if is_model and not self.record["control"] else 0
+        """A control is a measurement and asked once; template and table would say the same again."""
+        return self.prompt_set.retries if self.prompt_set.captioner.is_model and not self.record["control"] else 0
 
     def _faults(self, text: str) -> list[str]:
-        return [] if self.record["control"] else find_faults(text, self.record, self.prompt_set.attributes)
+        """Find what is to be mended; what a user wrote is the user's, and the audit says what it leaves out."""
+        if self.record["control"] or self.prompt_set.captioner.backend == "table":
+            return []
+        return find_faults(text, self.record, self.prompt_set.attributes)
+
+    @property
+    def _subject(self) -> str:
+        """What an answer is about, beside the instruction: the image's bytes, its name, or nothing more."""
+        if self.folder:
+            return str(self.record["sha256"])
+        return str(self.record["image_id"]) if self.prompt_set.captioner.backend == "table" else ""
 
     def _request(self, instruction: str) -> Request:
         control = self.record["control"]
         return Request(
-            key=answer_key(self.record["sha256"] if self.folder else "", instruction, control),
+            key=answer_key(self._subject, instruction, control),
             record=self.record,
             instruction=instruction,
             image=self.folder / self.record["file"] if self.folder else None,
@@ -117,8 +126,9 @@ class Row:
 def main(job: Job) -> None:
     """Write the prompts of one set.
 
-    Job: config prompt_set (PromptSetConfig) and weights (fingerprint of a local model); inputs requests (image_id,
-    control, modality, attributes, instruction, instruction_sha256, and file and sha256 for a captioner that looks)
+    Job: config prompt_set (PromptSetConfig) and weights (fingerprint of a local model, or of the table of captions);
+    inputs requests (image_id, control, modality, attributes, instruction, instruction_sha256, file and sha256 for a
+    captioner that looks, and caption for the backend `table`)
     and, for that one, images (ImageFolder). Result: `drafts.parquet` (`DRAFT_COLUMNS`), in the order of the requests,
     and `controls.parquet` (`CONTROL_COLUMNS`).
 
@@ -131,8 +141,9 @@ def main(job: Job) -> None:
     prompt_set = job.config("prompt_set", PromptSetConfig)
     folder = job.input("images", ImageFolder).path if job.has_input("images") else None
     rows = [Row(record, prompt_set, folder) for record in records(job.table("requests"))]
-    captioner = load_captioner(prompt_set, state.device)
-    key = captioner_key(prompt_set.captioner, captioner.source, job.spec["config"]["weights"])
+    weights = job.spec["config"]["weights"]
+    captioner = load_captioner(prompt_set, state.device, weights)
+    key = captioner_key(prompt_set.captioner, captioner.source, weights)
     answers = Answers(job, key, world()[0]).read()
     state.wait_for_everyone()  # all have read the answers before anyone adds to them
     with answers:

@@ -43,9 +43,10 @@ class CaptionerConfig(Parameters):
     """Who writes the prompts.
 
     Attributes:
-        backend: `template` (deterministic, no model), `transformers` (any image-text-to-text model that transformers
-            serves, run on this machine) or `openai_compatible` (a captioning server).
-        model: Hub id or local folder of the model, or its name on the server; not for `template`.
+        backend: `template` (deterministic, no model), `table` (the captions in the catalog entry
+            `<prompt set>.captions`), `transformers` (any image-text-to-text model that transformers serves, run on
+            this machine) or `openai_compatible` (a captioning server).
+        model: Hub id or local folder of the model, or its name on the server; not for `template` and `table`.
         revision: Commit of the hub repository; part of `prompt_source`.
         server: Where `openai_compatible` finds its server.
         chat_template: Jinja chat template for a model folder that carries none.
@@ -54,7 +55,7 @@ class CaptionerConfig(Parameters):
         describe_image: Whether `template` adds descriptors measured on the image by the ABCD rule.
     """
 
-    backend: Literal["template", "transformers", "openai_compatible"] = "template"
+    backend: Literal["template", "table", "transformers", "openai_compatible"] = "template"
     model: str | None = None
     revision: str | None = None
     server: ServerConfig | None = None
@@ -65,19 +66,26 @@ class CaptionerConfig(Parameters):
     speed_fields: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     @property
+    def is_model(self) -> bool:
+        """Whether a model writes, which may be asked again."""
+        return self.backend not in ("template", "table")
+
+    @property
     def looks(self) -> bool:
-        """Whether the image has a part in the prompt."""
-        return self.backend != "template" or self.describe_image
+        """Whether the image is looked at to write the prompt."""
+        return self.is_model or self.describe_image
 
     @model_validator(mode="after")
     def _a_model_has_a_name(self) -> Self:
-        if self.backend != "template" and not self.model:
+        if self.is_model and not self.model:
             raise ValueError(
                 "captioner.model must name a hub id or a local folder (`transformers`) or the server's name of the "
                 f"model (`openai_compatible`). Got none for backend {self.backend!r}"
             )
-        if self.backend == "template" and self.model:
-            raise ValueError(f"captioner.model is not read by backend `template`. Got {self.model!r}")
+        if not self.is_model and self.model:
+            raise ValueError(f"captioner.model is not read by backend `{self.backend}`. Got {self.model!r}")
+        if self.backend != "template" and self.describe_image:
+            raise ValueError(f"captioner.describe_image is read by backend `template` alone. Got {self.backend!r}")
         if (self.backend == "openai_compatible") != (self.server is not None):
             raise ValueError(
                 "captioner.server must be given for backend `openai_compatible`, and for no other. "

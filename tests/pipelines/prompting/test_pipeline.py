@@ -18,7 +18,8 @@ CONF = Path(__file__).parents[3] / "conf" / "base" / "prompting"
 def test_the_graph_takes_what_data_engineering_makes_and_gives_the_contract():
     pipeline = create_pipeline(("five_attributes", "two_attributes"))
     assert {name for name in pipeline.inputs() if not name.startswith("params:")} == {
-        "manifest", "images", "work_dir", "instruction_templates",
+        "manifest", "images", "work_dir", "instruction_templates", "five_attributes.captions",
+        "two_attributes.captions",
     }  # fmt: skip
     for prompt_set in ("five_attributes", "two_attributes"):
         for name in (
@@ -51,7 +52,7 @@ def test_every_output_is_in_the_catalog():
     entries = yaml.safe_load((CONF / "catalog.yml").read_text())
     patterns = {name.rsplit(".", 1)[-1] for name in entries}
     made = create_pipeline().all_outputs() | create_refinement_pipeline().all_outputs()
-    assert {name.rsplit(".", 1)[-1] for name in made} | {"instruction_templates"} == patterns
+    assert {name.rsplit(".", 1)[-1] for name in made} | {"instruction_templates", "captions"} == patterns
 
 
 def test_the_committed_parameters_are_valid():

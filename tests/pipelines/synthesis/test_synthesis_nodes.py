@@ -1,8 +1,12 @@
 """The nodes on phantoms at toy size: planted faults are named, everything else is deterministic and complete."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from tests.swaps.guide import shown
 
 from dermdit_kedro.augmentation.parameters import ScreeningConfig, SynthesisConfig
 from dermdit_kedro.augmentation.synthetic_manifest import SYNTHETIC_DTYPES
@@ -198,6 +202,24 @@ def test_the_set_opens_as_an_image_folder_with_its_columns(published, screened, 
     drawn = read_rgb(synthetic_images.path / f"{row['sample_id']}.png")
     np.testing.assert_array_equal(np.asarray(row["image"]), drawn)
     assert "nearest_train_image_id" not in loaded.column_names
+
+
+def test_the_set_reads_back_as_a_source_by_the_guide_s_own_words(published, screened):
+    from dermdit_kedro.dermoscopy.layouts import open_source
+
+    shown_there = yaml.safe_load(shown("An image folder of Hugging Face")["conf/other/catalog.yml"])
+    entry = shown_there["sources"]["sources"]["synthetic"] | {"path": str(published.path)}
+    source = open_source("synthetic", entry)
+    records = source.records()
+    kept = screened[0][screened[0]["kept"]]
+    assert [Path(file).stem for file in records["file"]] == kept["sample_id"].tolist()
+    assert source.num_unused_files() == 0
+    for ours, theirs in entry["columns"].items():
+        found = records["expert_tone_group" if ours == "tone_group" else ours].astype("object")
+        asked = kept[theirs].astype("object")
+        assert found.where(found.notna(), None).tolist() == asked.where(asked.notna(), None).tolist(), ours
+    for file in records["file"]:
+        assert source.read_bytes(file) == (published.path / file).read_bytes()
 
 
 def test_the_set_says_what_is_not_in_it_and_why(published, screened):

@@ -12,6 +12,7 @@ from dermdit_kedro.dermoscopy.layouts import (
     derm7pt,
     fitzpatrick17k,
     ham10000,
+    imagefolder,
     isic_2016,
     isic_2017,
     isic_2018,
@@ -41,6 +42,7 @@ LAYOUTS: Final[dict[str, Callable[[str, str, Mapping[str, Any]], Source]]] = {
     "derm7pt": derm7pt.open_source,
     "asan": asan.open_source,
     "mclass": mclass.open_source,
+    "imagefolder": imagefolder.open_source,
     "table": table.open_source,
 }
 """The layouts by the name that `sources` in the catalog gives them."""

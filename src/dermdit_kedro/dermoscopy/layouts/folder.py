@@ -7,7 +7,7 @@ names.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import pandas as pd
@@ -15,7 +15,8 @@ from pandera.errors import SchemaError
 
 from dermdit_kedro.dermoscopy.layouts.listing import IMAGE_SUFFIXES, Listing
 from dermdit_kedro.dermoscopy.layouts.options import FolderOptions
-from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options, read_below, stamp_below
+from dermdit_kedro.dermoscopy.layouts.places import Place, TableFile, open_place
+from dermdit_kedro.dermoscopy.layouts.source import Expect, Source, parse_options
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
 from dermdit_kedro.dermoscopy.records import RECORD_DTYPES, Diagnosis, conform, make_image_id
 from dermdit_kedro.dermoscopy.schemas import RECORDS_SCHEMA
@@ -33,7 +34,8 @@ class FolderSource:
         role: train or test.
         layout: Name of the layout.
         origin: What the folder should hold and where it comes from, for messages.
-        options: Where it is, and the layout's own options.
+        options: The layout's own options.
+        root: The folder, wherever it lies.
         harmonise: The layout: the source to a table with the column `name` (the image's own) and any of
             `RECORD_DTYPES`; `file` is looked up by `name` where it is not given.
     """
@@ -43,17 +45,13 @@ class FolderSource:
     layout: str
     origin: str
     options: FolderOptions
+    root: Place
     harmonise: "Callable[[FolderSource], pd.DataFrame]"
 
     @property
     def expect(self) -> Expect | None:
         """Counts it must have, if any are given."""
         return self.options.expect
-
-    @property
-    def root(self) -> Path:
-        """The folder."""
-        return self.options.path
 
     def records(self) -> pd.DataFrame:
         """Harmonise every row; a row whose image is absent stays, for the quarantine.
@@ -106,15 +104,11 @@ class FolderSource:
 
     def read_bytes(self, file: str) -> bytes:
         """Return the bytes of one image."""
-        return read_below(self._real_root, file)
-
-    @cached_property
-    def _real_root(self) -> Path:
-        return self.root.resolve()
+        return self.root.read(file)
 
     def stamp(self, file: str) -> str | None:
-        """Return place, size and times of change of one image."""
-        return stamp_below(self._real_root, file)
+        """Return what changes when one image does; null where that cannot be told."""
+        return self.root.stamp(file)
 
     def num_unused_files(self) -> int:
         """Count the image files in the folder that no record names."""
@@ -132,6 +126,10 @@ class FolderSource:
     def files(self) -> list[str]:
         """The images below the folder, as paths relative to it."""
         return self._listing.images
+
+    def named_files(self, *names: str) -> list[str]:
+        """Return the files, other than images, of these names, as paths relative to the folder."""
+        return self._listing.named(*names)
 
     def find_image(self, name: str) -> str:
         """Find an image by its name or the end of its path, with or without ending; case decides only between several.
@@ -199,18 +197,22 @@ class FolderSource:
             raise UserError(f"{self.root} must hold the table {' or '.join(stems)} of {self.origin}")
         return read_table(path, columns, self.origin, header)
 
-    def _find_table(self, stems: Sequence[str]) -> Path | None:
+    def _find_table(self, stems: Sequence[str]) -> TableFile | None:
         for stem in stems:
             suffixes = TABLE_SUFFIXES[1:] if "*" in stem else TABLE_SUFFIXES
             found = self._listing.named(*(f"{stem}{suffix}" for suffix in suffixes))
             if len(found) > 1:
                 raise UserError(
-                    f"{self.root} must hold one table {stem}. Got {', '.join(path.name for path in found)}: give each "
+                    f"{self.root} must hold one table {stem}. Got {', '.join(map(_last_part, found))}: give each "
                     "part a folder, and a source, of its own"
                 )
             if found:
-                return found[0]
+                return self.root / found[0]
         return None
+
+
+def _last_part(file: str) -> str:
+    return PurePosixPath(file).name
 
 
 def opener(
@@ -232,7 +234,8 @@ def opener(
     """
 
     def open_source(name: str, role: str, options: Mapping[str, Any]) -> Source:
-        source = FolderSource(name, role, layout, origin, parse_options(name, kind, options), harmonise)
+        parsed = parse_options(name, kind, options)
+        source = FolderSource(name, role, layout, origin, parsed, open_place(name, parsed), harmonise)
         source.records()
         return source
 

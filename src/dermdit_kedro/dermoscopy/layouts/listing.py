@@ -1,15 +1,14 @@
 """What lies below a folder, seen in one walk: its images, found by what a table calls them, and its other files."""
 
-import os
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
+from dermdit_kedro.dermoscopy.layouts.places import Place
 from dermdit_kedro.errors import UserError
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -21,15 +20,15 @@ class Listing:
     """The files below a folder; links to folders are not followed.
 
     Attributes:
-        root: The folder.
+        root: The folder, wherever it lies.
     """
 
-    root: Path
+    root: Place
 
     @cached_property
     def _files(self) -> tuple[list[str], list[str]]:
         """Images and other files, as paths relative to the folder, in the order of their parts."""
-        found = sorted(_walk(str(self.root)), key=lambda file: file.replace("/", "\0"))
+        found = sorted(self.root.walk(), key=lambda file: file.replace("/", "\0"))
         odd = [file for file in found if file != file.encode(errors="replace").decode()]
         if odd:
             raise UserError(f"the name of a file in {self.root} must be UTF-8. Rename {odd[0]!r}")
@@ -41,11 +40,11 @@ class Listing:
         """The images, by their endings."""
         return self._files[0]
 
-    def named(self, *patterns: str) -> list[Path]:
+    def named(self, *patterns: str) -> list[str]:
         """Return the files, other than images, whose names match a pattern; `*` stands for anything."""
         names = ((file, file.rpartition("/")[2]) for file in self._files[1])
-        fitting = (self.root / file for file, name in names if any(fnmatchcase(name, one) for one in patterns))
-        return [path for path in fitting if path.is_file()]
+        fitting = (file for file, name in names if any(fnmatchcase(name, one) for one in patterns))
+        return [file for file in fitting if (self.root / file).is_file()]
 
     @cached_property
     def _by_ending(self) -> list[tuple[str, str]]:
@@ -78,20 +77,9 @@ class Listing:
         return candidates
 
 
-def _walk(root: str) -> Iterator[str]:
-    for folder, _, names in os.walk(root, onerror=_refuse):
-        below = folder[len(root) :].replace(os.sep, "/").lstrip("/")
-        yield from (f"{below}/{name}" if below else name for name in names)
-
-
 def _is_image(path: str) -> bool:
     name = path.rpartition("/")[2]
     return bare_name(name) not in (name, "")
-
-
-def _refuse(error: OSError) -> None:
-    """Stop at a folder that cannot be read: its images would be lost without a word."""
-    raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
 
 
 def _compose(path: str) -> str:

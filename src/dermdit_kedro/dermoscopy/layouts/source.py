@@ -1,8 +1,9 @@
 """What every layout gives: harmonised records and the bytes of each image."""
 
 import errno
+import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -126,6 +127,27 @@ def parse_options(name: str, kind: type[Options], options: Mapping[str, Any]) ->
     except ValidationError as error:
         faults = [f"sources.{name}.{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise UserError("\n".join(faults)) from error
+
+
+def walk_below(root: str) -> Iterator[str]:
+    """Yield the files below a folder; links to folders are not followed.
+
+    Args:
+        root: The folder.
+
+    Yields:
+        Paths relative to it, with slashes.
+
+    Raises:
+        UserError: If a folder cannot be read: its images would be lost without a word.
+    """
+    for folder, _, names in os.walk(root, onerror=_refuse):
+        below = folder[len(root) :].replace(os.sep, "/").lstrip("/")
+        yield from (f"{below}/{name}" if below else name for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
 
 
 def stamp_below(root: Path, file: str) -> str | None:

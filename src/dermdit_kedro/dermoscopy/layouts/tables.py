@@ -3,15 +3,17 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from dermdit_kedro.dermoscopy.layouts.places import TableFile
 from dermdit_kedro.errors import UserError
 
 
-def read_table(path: Path, columns: Sequence[str], origin: str, header: Sequence[str] | None = None) -> pd.DataFrame:
+def read_table(
+    path: TableFile, columns: Sequence[str], origin: str, header: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Read a table by the names of its columns.
 
     Args:
@@ -39,7 +41,7 @@ def read_table(path: Path, columns: Sequence[str], origin: str, header: Sequence
     return table.mask(table == "").astype("str")
 
 
-def _read(path: Path, header: Sequence[str] | None) -> pd.DataFrame:
+def _read(path: TableFile, header: Sequence[str] | None) -> pd.DataFrame:
     """Read every cell as text; a row of another width than the header is refused, not shifted."""
     content = path.read_bytes()
     try:
@@ -57,7 +59,7 @@ def _read(path: Path, header: Sequence[str] | None) -> pd.DataFrame:
         raise UserError(f"{path} is no table with {separator!r} between its cells: {error}") from error
 
 
-def _refuse_other_widths(path: Path, text: str, separator: str, header: Sequence[str] | None) -> None:
+def _refuse_other_widths(path: TableFile, text: str, separator: str, header: Sequence[str] | None) -> None:
     """Refuse a row with more or fewer cells than the header, such as the last one of a file that was cut off."""
     try:
         rows = csv.reader(io.StringIO(text), delimiter=separator)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import Folder, ImageFolder, ModelFolder, TextEmbeddings, fingerprint_weights
-from dermdit_kedro.jobs import create_job
+from dermdit_kedro.jobs import create_job, fingerprint_table
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.prompts.instructions import check_template
 from dermdit_kedro.prompts.parameters import (
@@ -67,6 +67,7 @@ def generate_prompts(
     seed: int,
     launch_config: LaunchConfig,
     work_dir: Path,
+    captions: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write a prompt for every image, repaired where the answer is of no use, and ask the controls.
 
@@ -78,6 +79,7 @@ def generate_prompts(
         seed: Seed of the run; draws the sample of the controls.
         launch_config: Where it runs.
         work_dir: The folder of all work folders.
+        captions: What the backend `table` takes the prompts from.
 
     Returns:
         The drafts, `captioning.DRAFT_COLUMNS` in the order of the manifest; and `captioning.CONTROL_COLUMNS`.
@@ -86,6 +88,10 @@ def generate_prompts(
 
     captioner = prompt_set.captioner
     requests = manifest[["image_id", "modality", *ATTRIBUTES]].merge(instructions, on="image_id", validate="1:1")
+    weights = fingerprint_weights(captioner.model)
+    if captioner.backend == "table":
+        assert captions is not None, "the pipeline sees to it"
+        requests, weights = _with_captions(requests, captions, manifest), fingerprint_table(captions)
     if captioner.looks:
         requests = add_controls(_with_files(requests, images), prompt_set.control.num_images, seed)
     else:
@@ -94,7 +100,7 @@ def generate_prompts(
         work_dir,
         "generate_prompts",
         "dermdit_kedro.prompts.captioning",
-        config={"prompt_set": prompt_set, "weights": fingerprint_weights(captioner.model)},
+        config={"prompt_set": prompt_set, "weights": weights},
         inputs={"requests": requests, **({"images": images} if captioner.looks else {})},
     )
     launch(job, launch_config if captioner.backend == "transformers" else launch_config.alone())
@@ -201,6 +207,14 @@ def encode_prompts(
     )
     launch(job, launch_config.alone())
     return job.handle(TextEmbeddings)
+
+
+def _with_captions(requests: pd.DataFrame, captions: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Add each image's caption."""
+    from dermdit_kedro.prompts.caption_table import CAPTION, match_captions
+
+    found = match_captions(captions, manifest).set_axis(manifest["image_id"])
+    return requests.assign(**{CAPTION: found.loc[requests["image_id"]].to_numpy()})
 
 
 def _with_files(rows: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:

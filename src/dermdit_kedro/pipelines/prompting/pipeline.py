@@ -74,6 +74,7 @@ def _prompt_set(name: str) -> Pipeline:
     made = {kind: f"{name}.{kind}" for kind in ("instructions", "drafts", "controls", "prompts")}
     told = {"manifest": "manifest", "instruction_templates": "instruction_templates", **config}
     asked = {"manifest": "manifest", "images": "images", "instructions": made["instructions"], "seed": "params:seed"}
+    asked["captions"] = f"{name}.captions"
     judged = {"drafts": made["drafts"], "controls": made["controls"], "manifest": "manifest"}
     audited = [made["prompts"], f"{name}.prompt_audit", f"{name}.prompt_audit_figure"]
     steps: tuple[tuple[Callable[..., Any], dict[str, str], str | list[str]], ...] = (
