@@ -20,6 +20,7 @@ from dermdit_kedro.checks import refuse_missing_inputs, refuse_parameters, refus
 from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.plan_runner import is_plan
+from dermdit_kedro.provenance import PROVENANCE
 from dermdit_kedro.run_progress import ProgressHook, path_of
 from dermdit_kedro.tracking import measurements, plain_parameters
 
@@ -184,4 +185,4 @@ class TrackingHook:
 CHECKS = ChecksHook()
 PROGRESS = ProgressHook()
 TRACKING = TrackingHook()
-HOOKS = (TRACKING, CHECKS, PROGRESS)
+HOOKS = (PROVENANCE, TRACKING, CHECKS, PROGRESS)

@@ -16,7 +16,8 @@ HELD_OUT_COLOUR = "#8a7ad6"
 COLOURS = ("#d9622b", "#2f8fd0", "#1a9e77", "#c4699f", "#a8a032", "#5fb8c4")
 """Distinct for most colour-blind readers, and legible on white and on near-black."""
 
-LABEL_COLOURS = {"benign": "#5aa9d6", "malignant": "#c8452f", "unknown": "#999999"}
+LABEL_COLOURS = {"benign": "#2f78b0", "malignant": "#c8452f", "unknown": "#737373"}
+"""White numbers can be read on them."""
 
 
 def colour_of(names: Iterable[str]) -> dict[str, str]:
