@@ -1,30 +1,47 @@
 """The first screen: what came out, in plain words, and what it was made on."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dermdit_kedro.report.tables import distinct, items
 from dermdit_kedro.report.wording import readable
 
-_BETTER = {"accuracy": ("better", "worse"), "fairness": ("fairer", "less fair")}
+_QUESTIONS: Final = {
+    "accuracy": ("Is diagnosis better?", ("better", "worse")),
+    "fairness": ("Is it fairer?", ("fairer", "less fair")),
+}
+_SHOWN = 3
 
 
 def answers(verdict: Any, baseline: str) -> dict[str, str]:
-    """Answer each question of the verdict in one sentence.
+    """Answer each question of the verdict in one sentence, and say which groups the baseline serves otherwise.
 
     Args:
         verdict: The summary's verdict, or the words that there is none.
         baseline: The arm the others are compared with.
 
     Returns:
-        A sentence by question, `accuracy` and `fairness`; empty where there is no verdict.
+        A sentence by question; empty where there is no verdict.
     """
-    found = verdict["verdicts"] if isinstance(verdict, Mapping) else []
-    return {
-        question: _answer([one for one in found if one["question"] == question], words, readable(baseline))
-        for question, words in _BETTER.items()
-        if any(one["question"] == question for one in found)
-    }
+    if not isinstance(verdict, Mapping):
+        return {}
+    told = {}
+    for kind, (question, words) in _QUESTIONS.items():
+        found = [one for one in verdict["verdicts"] if one["question"] == kind]
+        if found:
+            told[question] = _answer(found, words, readable(baseline))
+    told[f"Does {readable(baseline)} serve all groups alike?"] = _biases(verdict["biases"], baseline)
+    return told
+
+
+def _biases(biases: list[Mapping[str, Any]], baseline: str) -> str:
+    own = [
+        f"on {readable(one['test_set'])}, {one['sentence']}"
+        for one in biases
+        if one["arm"] == baseline and " x " not in one["attribute"]
+    ]
+    more = f"; and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
+    return f"No: {'; '.join(own[:_SHOWN])}{more}." if own else "No difference between groups is shown."
 
 
 def _answer(found: list[Mapping[str, Any]], words: tuple[str, str], baseline: str) -> str:

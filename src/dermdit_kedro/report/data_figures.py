@@ -72,8 +72,8 @@ def people_figure(counts: pd.DataFrame) -> go.Figure:
     blocks = [(column, _present(counts[column], order)) for column, order in orders.items()]
     caption = (
         "All images, by sex, age in years and site; colours are tone groups, and each label has its own scale. Look "
-        "for people who hardly occur, and for rows whose colours differ between benign and malignant: there, tone or age "
-        "alone would tell a model something of the label."
+        "for people who hardly occur, and for rows whose colours differ between benign and malignant: there, tone or "
+        "age alone would tell a model something of the label."
     )
     return _panels(counts, blocks, "Sex, age and site", caption)
 
