@@ -36,8 +36,9 @@ class Reader(HTMLParser):
 
 RUN = {
     "mlflow_run_id": "a1b2c3", "written": "2026-11-28T12:00:00+00:00", "environment": "test",
-    "pipelines": ["__default__"], "code": {"dermdit_kedro": "0.1.0", "commit": "abc123", "is_changed": True}, "python": "3.11.7", "system": "Linux",
-    "libraries": {"torch": "2.15.0"}, "configuration": {"denoiser": {"depth": 2, "names": ["a"]}},
+    "pipelines": ["__default__"], "code": {"dermdit_kedro": "0.1.0", "commit": "abc123", "is_changed": True},
+    "python": "3.11.7", "system": "Linux", "libraries": {"torch": "2.15.0"},
+    "configuration": {"denoiser": {"depth": 2, "names": ["a"]}},
     "files": {"The data, counted": "data_report.html", "Model card": "../06_models/dermdit/generator/README.md"},
 }  # fmt: skip
 

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from tests.browser import browse, find_browser
 from tests.report.drawing import figures_of
+from tests.report.test_data_page import report_of
 
+from dermdit_kedro.report.data_page import render_data_page
 from dermdit_kedro.report.page import render_page
 from dermdit_kedro.report.summary import build_summary, sort_parts
 from dermdit_kedro.report.swap_figure import prompt_swap_figure
@@ -47,18 +49,26 @@ addEventListener("load", () => setTimeout(() => {
 
 
 @pytest.fixture(scope="module")
-def pages(parts: dict[str, Any], drawing_inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both pages, each with the probe, and a frame of a phone's width, which a window cannot have."""
+def pages(
+    parts: dict[str, Any],
+    drawing_inputs: dict[str, Any],
+    drawn_manifest: pd.DataFrame,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with both pages, each as it is and with the probe."""
     folder = tmp_path_factory.mktemp("pages")
     figures = figures_of(drawing_inputs)
     plan = pd.DataFrame({"sample_id": [], "attribute": [], "value": [], "number": []})
     figures["dermdit.prompt_swap_figure"] = prompt_swap_figure(plan, None, {}, shown=1, thumbnail_px=8)
     found = sort_parts({**parts, **figures})
     summary = build_summary(found, baseline="real", seed=0, image_size=64)
-    (folder / "report.html").write_text(render_page(summary, found.figures))
-    (folder / "probed_report.html").write_text(
-        render_page(summary, found.figures).replace("</body>", PROBE + "</body>")
-    )
+    written = {
+        "report": render_page(summary, found.figures),
+        "data_report": render_data_page(report_of(drawn_manifest)),
+    }
+    for name, page in written.items():
+        (folder / f"{name}.html").write_text(page)
+        (folder / f"probed_{name}.html").write_text(page.replace("</body>", PROBE + "</body>"))
     return folder
 
 
@@ -87,14 +97,15 @@ def probe(folder: Path, name: str, width: int, *, dark: bool) -> dict[str, Any]:
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESK], ids=["phone", "desk"])
-def test_nothing_is_cut_off_and_nothing_fetched(pages: Path, width: int, dark: bool) -> None:
-    told = probe(pages, "probed_report.html", width, dark=dark)
+@pytest.mark.parametrize("name", ["report", "data_report"])
+def test_nothing_is_cut_off_and_nothing_fetched(pages: Path, name: str, width: int, dark: bool) -> None:
+    told = probe(pages, f"probed_{name}.html", width, dark=dark)
     assert told["width"] == width
     assert told["scrolls"] <= width
     assert told["out"] == []
     assert told["fetched"] == []
     assert told["dark"] is dark
-    assert told["charts"] > 4
+    assert told["charts"] >= 4
     assert told["drawn"] >= told["charts"]
     assert all(len(caption) > 60 for caption in told["captions"])
     paper = colour(told["paper"])
@@ -106,11 +117,13 @@ def test_nothing_is_cut_off_and_nothing_fetched(pages: Path, width: int, dark: b
 
 
 @needs_browser
-def test_the_report_prints(pages: Path) -> None:
-    browse((pages / "report.html").as_uri(), f"--print-to-pdf={pages / 'report.pdf'}", "--no-pdf-header-footer")
-    content = (pages / "report.pdf").read_bytes()
+@pytest.mark.parametrize(("name", "least"), [("report", 6), ("data_report", 2)])
+def test_a_page_prints(pages: Path, name: str, least: int) -> None:
+    printed = pages / f"{name}.pdf"
+    browse((pages / f"{name}.html").as_uri(), f"--print-to-pdf={printed}", "--no-pdf-header-footer")
+    content = printed.read_bytes()
     assert content.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 5
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= least
 
 
 def colour(text: str) -> tuple[int, ...]:
