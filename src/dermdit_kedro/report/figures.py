@@ -80,9 +80,7 @@ def data_figure(manifest: pd.DataFrame) -> go.Figure:
         values = [int(counts.get((split, tone, name), 0)) for split, tone in rows]
         if any(values):
             names = [[split for split, _ in rows], [tone for _, tone in rows]]
-            figure.add_bar(
-                x=values, y=names, name=name, orientation="h", marker_color=colour, text=values, textposition="auto"
-            )
+            figure.add_bar(x=values, y=names, name=name, orientation="h", marker_color=colour, text=values, textangle=0)
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title_text="images")
     figure.update_yaxes(autorange="reversed")
