@@ -18,6 +18,8 @@ from pydantic import TypeAdapter
 
 from dermdit_kedro import __version__
 from dermdit_kedro.checks import parameter_types, select
+from dermdit_kedro.plan_runner import is_plan
+from dermdit_kedro.run_progress import path_of
 
 ENTRY: Final = "provenance"
 LIBRARIES: Final = (
@@ -39,7 +41,7 @@ class ProvenanceHook:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Write down the run, once MLflow has given it an id; a run that finds everything there changes nothing."""
-        if self._context is None or ENTRY not in pipeline.inputs():
+        if self._context is None or ENTRY not in pipeline.inputs() or is_plan(run_params):
             return
         if run_params.get("only_missing_outputs") and all(catalog.exists(name) for name in pipeline.outputs()):
             return
@@ -118,9 +120,9 @@ def beside_the_report(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str
 
 
 def _place(catalog: DataCatalog, name: str) -> Path:
-    dataset = catalog.get(name)
-    assert dataset is not None, "a pipeline that writes the report names it in the catalog"
-    return Path(str(dataset._describe()["filepath"]))
+    place = path_of(catalog, name)
+    assert place is not None, "a pipeline that writes the report names it in the catalog"
+    return place
 
 
 def _git(project: Path, *arguments: str) -> str | None:
