@@ -43,6 +43,7 @@ FILES = (
     "08_reporting/arm_comparison.json",
     "08_reporting/verdict.json",
     "08_reporting/figures/sample_grid.json",
+    "08_reporting/provenance.json",
     "08_reporting/summary.json",
     "08_reporting/report.html",
 )
@@ -96,6 +97,10 @@ def test_the_summary_answers(finished: Path) -> None:
     assert summary["autoencoder"]["psnr"]["value"] > 5
     assert {"tone_agreement", "label_agreement"} <= set(summary["agreement"]["dermdit"])
     assert set(summary["diagnosis"]) == set(ARMS)
+    assert len(summary["run"]["mlflow_run_id"]) == 32
+    assert summary["run"]["configuration"]["image_size"] == summary["image_size"]
+    reporting = finished / "data" / "test" / "08_reporting"
+    assert [file for file in summary["run"]["files"].values() if not (reporting / file).is_file()] == []
     assert len(summary["verdict"]["verdicts"]) == 2 * (len(ARMS) - 1) * (1 + 4)
 
 
@@ -225,6 +230,9 @@ def test_another_clone_gives_the_same_summary(finished: Path, tmp_path: Path, ml
         json.loads((folder / "data" / "test" / "08_reporting" / "summary.json").read_text())
         for folder in (finished, again)
     ]
+    one, other = (summary.pop("run") for summary in summaries)  # id, time and commit are the run's own
+    assert one["mlflow_run_id"] != other["mlflow_run_id"]
+    assert one["configuration"] == other["configuration"]
     assert close(*summaries, bound=1e-6)
 
 

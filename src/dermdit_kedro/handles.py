@@ -140,7 +140,12 @@ class Features(Folder):
     @property
     def name(self) -> str:
         """What these features are called; distances are named after it."""
-        return str(json.loads((self.path / "features.json").read_text())["name"])
+        return self.about()["name"]
+
+    def about(self) -> dict[str, str]:
+        """Return their name and, where they were extracted here, library, resizing and types."""
+        found = json.loads((self.path / "features.json").read_text())
+        return {key: value for key, value in found.items() if isinstance(value, str)}
 
     def array(self) -> "np.ndarray[Any, Any]":
         """Return the features, float32 (n, d), memory-mapped."""

@@ -26,6 +26,7 @@ from dermdit_kedro.combinations import refuse_combinations
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.headlines import headlines, note
 from dermdit_kedro.plan_runner import is_plan
+from dermdit_kedro.provenance import PROVENANCE
 from dermdit_kedro.run_progress import ProgressHook, path_of
 from dermdit_kedro.tracking import (
     COMPARISONS,
@@ -201,4 +202,4 @@ def _layouts(catalog: DataCatalog) -> list[str]:
 CHECKS = ChecksHook()
 PROGRESS = ProgressHook()
 TRACKING = TrackingHook()
-HOOKS = (TRACKING, CHECKS, PROGRESS)
+HOOKS = (PROVENANCE, TRACKING, CHECKS, PROGRESS)

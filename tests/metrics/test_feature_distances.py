@@ -18,7 +18,7 @@ from dermdit_kedro.metrics.feature_distances import (
 )
 from dermdit_kedro.metrics.parameters import ImageQualityConfig
 
-CONFIG = ImageQualityConfig(num_pairs=40, num_resamples=100)
+CONFIG = ImageQualityConfig(num_pairs=40)
 
 
 def features(n, d, seed=0, shift=0.0):

@@ -54,6 +54,17 @@ def extract(work_dir, images, config, files=None, **inputs):
     return job.handle(Features)
 
 
+def test_features_say_what_was_done_to_the_images(tmp_path, images, classifier_folder):
+    features = extract(tmp_path / "work", images, ExtractorConfig(name="finetuned"), inception=classifier_folder)
+    assert features.about() == {
+        "name": "finetuned_test_byobnet", "library": f"timm {timm.__version__}",
+        "resize": "32 px, bilinear with antialiasing", "dtype": "uint8 images, float32 features",
+    }  # fmt: skip
+    assert features.array().dtype == np.float32
+    whole = build_extractor(ExtractorConfig(name="efficientnet_lite0", image_size=96)).describe()
+    assert whole["resize"] == "96 px, bilinear with antialiasing"
+
+
 def test_the_packaged_weights_make_a_real_network():
     # Trained batch statistics: with the right tensor in the right place, activations keep a sane scale.
     extractor = build_extractor(ExtractorConfig(name="efficientnet_lite0", image_size=96))
@@ -102,7 +113,7 @@ def test_finetuned_features_are_the_classifiers_before_its_head(tmp_path, images
         expected = backbone.forward_head(backbone.forward_features(stack), pre_logits=True)
     assert np.asarray(features.array()) == pytest.approx(expected.numpy(), abs=1e-4)
     described = json.loads((features.path / "features.json").read_text())
-    assert described == {"name": "finetuned_test_byobnet", "dim": 256}
+    assert (described["name"], described["dim"]) == ("finetuned_test_byobnet", 256)
 
 
 def test_any_timm_network_with_a_local_checkpoint(tmp_path, images, backbone):
@@ -120,7 +131,7 @@ def test_several_processes_share_the_images(tmp_path, images, classifier_folder)
     job = create_job(tmp_path, "shared", "dermdit_kedro.metrics.features", config={"world": 3})
     for rank in range(3):
         np.save(job.result / f"part_{rank}.npy", np.asarray(expected[rank::3]))
-    _gather(job, "x", 7, 3)
+    _gather(job, {"name": "x"}, 7, 3)
     assert np.array_equal(np.load(job.result / "features.npy"), expected)
     assert not list(job.result.glob("part_*"))
 
@@ -165,6 +176,7 @@ def test_the_inception_of_fid_takes_images_of_any_size(tmp_path, monkeypatch):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     extractor = build_extractor(ExtractorConfig(name="inception_v3", weights=str(tmp_path / "weights.pth")))
     assert extractor(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 2048)
+    assert extractor.describe()["resize"] == "299 px, bilinear as TensorFlow 1 does it"
 
 
 @pytest.fixture
@@ -183,7 +195,8 @@ def test_clip_embeds_as_transformers_does(tmp_path, images, clip_folder):
     from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
     features = extract(tmp_path, images, ExtractorConfig(name="clip", weights=str(clip_folder)))
-    assert json.loads((features.path / "features.json").read_text())["name"] == "clip_32_8_32px"
+    assert features.about()["name"] == "clip_32_8_32px"
+    assert features.about()["resize"] == "32 px, bicubic with antialiasing"
     stack = ImageStack(images, list(images.index()["file"]))[range(7)]
     size = {"height": 32, "width": 32}
     process = CLIPImageProcessorPil(size=size, do_center_crop=False)

@@ -1,12 +1,17 @@
 """MS-SSIM against torchmetrics, and its laws."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from dermdit_kedro.metrics.image_quality import (
     SCALE_WEIGHTS,
     draw_pairs,
+    mean_of_pairs,
     ms_ssim,
     ms_ssim_diversity,
     ms_ssim_entry,
@@ -14,7 +19,7 @@ from dermdit_kedro.metrics.image_quality import (
 )
 from dermdit_kedro.metrics.parameters import ImageQualityConfig
 
-CONFIG = ImageQualityConfig(num_pairs=40, num_resamples=100)
+CONFIG = ImageQualityConfig(num_pairs=40)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +72,41 @@ def test_a_generator_stuck_on_one_image_has_no_diversity():
     measured = [ms_ssim_diversity(stack.__getitem__, 20, 32, CONFIG, seed=0) for stack in (varied, stuck)]
     assert measured[0]["value"] < 0.2
     assert measured[1]["value"] == pytest.approx(1, abs=1e-5)
-    assert measured[0]["n_pairs"] == 40
+    assert (measured[0]["n_pairs"], measured[0]["n"]) == (40, 20)
     low, high = measured[0]["interval"]
     assert low <= measured[0]["value"] <= high
+
+
+def test_the_interval_counts_every_two_pairs_that_share_an_image():
+    """The sum over all pairs of pairs, written out."""
+    rng = np.random.default_rng(0)
+    pairs, n = draw_pairs(9, 20, seed=0), 9
+    values = 0.5 + 0.1 * rng.standard_normal(9)[pairs].sum(axis=1)
+    residuals = values - values.mean()
+    shared = [
+        e * f for (p, e), (q, f) in itertools.product(zip(pairs, residuals, strict=True), repeat=2) if {*p} & {*q}
+    ]
+    error = np.sqrt(sum(shared) * n * (n - 1)) / (20 * (n - 2))
+    mean, interval = mean_of_pairs(values, pairs, 0.9)
+    assert mean == pytest.approx(values.mean())
+    reach = t.ppf(0.95, n - 1) * error
+    assert interval == pytest.approx([mean - reach, mean + reach])
+    assert mean_of_pairs(values[:1], pairs[:1], 0.9) == (values[0], None)
+
+
+@pytest.mark.parametrize(("n", "num_pairs"), [(20, 190), (40, 300), (200, 300)])
+def test_the_interval_holds_the_true_mean_though_pairs_share_images(n, num_pairs):
+    """Each image is a little more or less like all others; pairs taken as independent hold it in 40 to 75 %."""
+    rng = np.random.default_rng(0)
+    held = independent = 0
+    for seed in range(400):
+        pairs, own = draw_pairs(n, num_pairs, seed), rng.normal(0, 0.05, n)
+        values = 0.5 + own[pairs].sum(axis=1) + rng.normal(0, 0.05, len(pairs))
+        mean, (low, high) = mean_of_pairs(values, pairs, 0.95)
+        held += low <= 0.5 <= high
+        independent += abs(mean - 0.5) <= 1.96 * values.std(ddof=1) / np.sqrt(len(pairs))
+    assert 0.89 <= held / 400 <= 0.98
+    assert independent / 400 < 0.8
 
 
 def test_the_name_says_how_it_was_measured():

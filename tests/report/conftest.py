@@ -169,8 +169,8 @@ def image_metrics() -> dict[str, Any]:
         "kid_by_group": [group],
         "ms_ssim": {
             **ssim,
-            "synthetic": {"value": 0.31, "interval": [0.29, 0.33], "n_pairs": 500},
-            "real": {"value": 0.27, "interval": [0.25, 0.29], "n_pairs": 500},
+            "synthetic": {"value": 0.31, "interval": [0.29, 0.33], "n_pairs": 500, "n": 120},
+            "real": {"value": 0.27, "interval": [0.25, 0.29], "n_pairs": 500, "n": 120},
         },
         "tone_agreement": {"overall": value(0.9, 0.05, n=120), "by_group": by_tone},
         "label_agreement": {"overall": value(0.84, 0.06, n=120), "by_group": by_label, **judge},

@@ -34,6 +34,15 @@ class Reader(HTMLParser):
             self.words.append(data)
 
 
+RUN = {
+    "mlflow_run_id": "a1b2c3", "written": "2026-11-28T12:00:00+00:00", "environment": "test",
+    "pipelines": ["__default__"], "code": {"dermdit_kedro": "0.1.0", "commit": "abc123", "is_changed": True},
+    "python": "3.11.7", "system": "Linux", "libraries": {"torch": "2.15.0"},
+    "configuration": {"denoiser": {"depth": 2, "names": ["a"]}},
+    "files": {"The data, counted": "data_report.html", "Model card": "../06_models/dermdit/generator/README.md"},
+}  # fmt: skip
+
+
 def read(html: str) -> Reader:
     reader = Reader()
     reader.feed(html)
@@ -46,7 +55,7 @@ def text(html: str) -> str:
 
 def render(parts: dict[str, Any]) -> str:
     sorted_parts = sort_parts(parts)
-    summary = build_summary(sorted_parts, baseline="real", seed=0, image_size=64)
+    summary = build_summary(sorted_parts, baseline="real", seed=0, image_size=64, run=RUN)
     return render_page(summary, sorted_parts.figures)
 
 
@@ -56,7 +65,9 @@ def page(parts: dict[str, Any], drawing_inputs: dict[str, Any]) -> str:
 
 
 def test_nothing_is_fetched(page: str) -> None:
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in read(page).links)
+    beside = set(RUN["files"].values())
+    assert all(link.startswith(("data:image/png;base64,", "#")) or link in beside for link in read(page).links)
+    assert beside <= set(read(page).links)
     assert "default-src 'none'" in page
 
 
@@ -80,6 +91,41 @@ def test_the_verdict_stands_in_words_with_its_rules(page: str, parts: dict[str, 
         assert re.sub(r"\s+", " ", paragraph["text"]) in words
     for rule in parts["verdict"]["rules"]:
         assert rule in words
+
+
+def test_the_answer_stands_first(page: str) -> None:
+    words = text(page)
+    assert words.index("Is diagnosis better?") < words.index("real training images") < words.index("Verdict Against")
+    assert "No: on " in words[: words.index("real training images")]
+
+
+def test_the_page_says_how_it_came_about(page: str) -> None:
+    words = text(page[page.index('<section id="provenance">') :])
+    for told in (
+        "a1b2c3",
+        "abc123",
+        "src or conf were changed",
+        "torch 2.15.0",
+        "classifiers real 0, 1, 2",
+        "begun 2026",
+    ):
+        assert told in words, told
+    assert "kept 3 images out of training" in words
+    assert "denoiser.depth = 2" in words
+    assert "denoiser.names = [ &#34;a&#34; ]".replace("&#34;", '"').replace("[ ", "[").replace(" ]", "]") in words
+
+
+def test_image_metrics_stand_by_question(page: str) -> None:
+    words = text(page)
+    for told in (
+        "Fréchet distance fd_efficientnet_lite0 not measured not measured 41.235",
+        "41.235 n 120 12.500",
+        "0.031 0.027–0.035",
+        "benign, light 40 0.020 0.010–0.030",
+        "synthetic 500 120 0.310 0.290–0.330",
+        "the judge is right on 0.880 of 240 real images",
+    ):
+        assert told in words, told
 
 
 def test_differences_stand_beside_the_values(page: str, parts: dict[str, Any]) -> None:

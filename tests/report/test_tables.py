@@ -14,17 +14,6 @@ def summary(parts: dict[str, Any]) -> dict[str, Any]:
     return build_summary(sort_parts(parts), baseline="real", seed=0, image_size=64)
 
 
-def test_every_image_metric_has_its_count(summary: dict[str, Any]) -> None:
-    rows = tables.image_rows(summary)
-    assert len(rows) == 1 + 1 + 4 + 1 + 2 + 4 + 3
-    directions = {row["name"].split("_")[0]: row["what"].split("; ")[1] for row in rows[:6]}
-    nearer = dict.fromkeys(("fd", "kid"), "lower is nearer")
-    assert directions == nearer | dict.fromkeys(("precision", "recall", "density", "coverage"), "higher is better")
-    assert all(
-        "120" in row["what"] or "40" in row["what"] or "60" in row["what"] or "500" in row["what"] for row in rows
-    )
-
-
 def test_too_small_groups_are_named_and_empty_ones_are_not(parts: dict[str, Any], summary: dict[str, Any]) -> None:
     first, even, sex, *_ = diagnosis_tables.fairness_tables(summary["fairness"])
     assert (first["attribute"], first["too_small"]) == ("tone_group", ["dark"])
@@ -50,7 +39,6 @@ def test_unsupported_groups_are_spelt(summary: dict[str, Any]) -> None:
 
 def test_nothing_measured_gives_no_rows() -> None:
     nothing = build_summary(sort_parts({}), baseline="real", seed=0, image_size=64)
-    assert not tables.image_rows(nothing)
     assert not diagnosis_tables.diagnosis_tables(nothing)
     assert not diagnosis_tables.fairness_tables(nothing["fairness"])
     assert not tables.screening_rows(nothing["screening"])

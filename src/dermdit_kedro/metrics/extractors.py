@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -35,16 +36,28 @@ class Extractor:
         features: Tensor = self.network(images)
         return features.float().cpu()
 
+    def describe(self) -> dict[str, str]:
+        """Return what moves a distance besides the images: name, library, resizing, type of input and features."""
+        library = str(self.network.library)
+        return {
+            "name": self.name,
+            "library": f"{library} {version(library)}",
+            "resize": str(self.network.resize),
+            "dtype": "uint8 images, float32 features",
+        }
+
 
 class _ScaledBackbone(nn.Module):
     """A timm network without its head, behind its own resizing and scaling."""
 
     mean: Tensor
     std: Tensor
+    library = "timm"
 
     def __init__(self, backbone: nn.Module, image_size: int, mean: Any, std: Any) -> None:
         super().__init__()
         self.backbone, self.image_size = backbone, image_size
+        self.resize = f"{image_size} px, bilinear with antialiasing"
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
 
@@ -64,6 +77,7 @@ class _ClipImages(nn.Module):
 
     mean: Tensor
     std: Tensor
+    library = "transformers"
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -71,6 +85,7 @@ class _ClipImages(nn.Module):
         from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
         self.clip = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self.resize = f"{self.image_size} px, bicubic with antialiasing"
         self.register_buffer("mean", torch.tensor(OPENAI_CLIP_MEAN).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(OPENAI_CLIP_STD).view(3, 1, 1))
 
@@ -89,6 +104,9 @@ class _ClipImages(nn.Module):
 
 class _TorchFidelityInception(nn.Module):
     """The Inception-v3 that FID is defined with; it resizes by itself as the original TensorFlow graph does."""
+
+    library = "torch-fidelity"
+    resize = "299 px, bilinear as TensorFlow 1 does it"
 
     def __init__(self, weights: Path) -> None:
         super().__init__()

@@ -46,12 +46,12 @@ def main(job: Job) -> None:
         np.save(job.result / f"part_{state.process_index}.npy", np.concatenate(parts), allow_pickle=False)
     state.wait_for_everyone()
     if state.is_main_process:
-        _gather(job, extractor.name, len(files), state.num_processes)
+        _gather(job, extractor.describe(), len(files), state.num_processes)
         files[["image_id"]].to_parquet(job.result / "index.parquet", index=False)
         job.complete()
 
 
-def _gather(job: Job, name: str, count: int, num_processes: int) -> None:
+def _gather(job: Job, about: dict[str, str], count: int, num_processes: int) -> None:
     """Put every process's rows back in their places."""
     parts = {rank: job.result / f"part_{rank}.npy" for rank in range(min(num_processes, count))}
     features = np.empty((count, np.load(parts[0], mmap_mode="r").shape[1]), dtype="float32")
@@ -59,7 +59,7 @@ def _gather(job: Job, name: str, count: int, num_processes: int) -> None:
         features[rank::num_processes] = np.load(part, allow_pickle=False)
         part.unlink()
     np.save(job.result / "features.npy", features, allow_pickle=False)
-    write_json(job.result / "features.json", {"name": name, "dim": int(features.shape[1])})
+    write_json(job.result / "features.json", {**about, "dim": int(features.shape[1])})
 
 
 if __name__ == "__main__":

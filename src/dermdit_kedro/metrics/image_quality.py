@@ -10,7 +10,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermdit_kedro.metrics.intervals import percentile_interval
 from dermdit_kedro.metrics.parameters import ImageQualityConfig
 
 Array = NDArray[Any]
@@ -100,12 +99,12 @@ def ms_ssim_diversity(
         images: Returns uint8 (b, 3, s, s) at given positions, such as an `ImageStack`'s `__getitem__`.
         n: How many images there are.
         image_size: Their side in pixels.
-        config: Pairs, resamples, confidence.
-        seed: Seed of the pairs and of the bootstrap over pairs.
+        config: Pairs and confidence.
+        seed: Seed of the pairs.
 
     Returns:
-        `{"value", "interval", "n_pairs"}`; None for images too small or fewer than two. The interval treats the
-        pairs as independent.
+        `{"value", "interval", "n_pairs", "n"}`; None for images too small or fewer than two. The interval is over
+        other images, by `mean_of_pairs`.
     """
     settings, pairs = ms_ssim_settings(image_size), torch.as_tensor(draw_pairs(n, config.num_pairs, seed))
     if settings is None or not len(pairs):
@@ -115,10 +114,41 @@ def ms_ssim_diversity(
         first, second = (images(rows).float() / 255 for rows in part.unbind(1))
         parts.append(ms_ssim(first, second, *settings))
     values = torch.cat(parts).numpy()
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(config.num_resamples)]
-    interval = percentile_interval(means, config.confidence)
-    return {"value": float(values.mean()), "interval": interval, "n_pairs": len(values)}
+    value, interval = mean_of_pairs(values, pairs.numpy(), config.confidence)
+    return {"value": value, "interval": interval, "n_pairs": len(values), "n": n}
+
+
+def mean_of_pairs(
+    values: NDArray[Any], pairs: NDArray[np.int64], confidence: float
+) -> tuple[float, list[float] | None]:
+    """Return the mean of values of pairs of images, with an interval over other images.
+
+    Pairs that share an image are not independent. With residuals e the variance of the mean over P pairs is the sum
+    of e_p e_q over all p and q with an image in common, over P^2 (Fafchamps and Gubert 2007), at least that of
+    independent pairs; for n images times n (n - 1) / (n - 2)^2, by which the jackknife of all pairs differs, with
+    Student's t of n - 1 degrees of freedom.
+
+    Args:
+        values: (p,) in [0, 1].
+        pairs: (p, 2) positions of their images.
+        confidence: Of the interval, in (0, 1).
+
+    Returns:
+        The mean and its interval within [0, 1]; None for a single pair.
+    """
+    from scipy.stats import t
+
+    mean = float(np.mean(values, dtype="float64"))
+    if len(values) < 2:
+        return mean, None
+    residuals = np.asarray(values, dtype="float64") - mean
+    images, positions = np.unique(pairs, return_inverse=True)
+    sums = np.bincount(positions.ravel(), weights=np.repeat(residuals, 2))
+    alone = float(residuals @ residuals)
+    n = len(images)
+    error = np.sqrt(max(float(sums @ sums) - alone, alone) * n * (n - 1)) / (len(values) * (n - 2))
+    reach = float(t.ppf((1 + confidence) / 2, n - 1) * error)
+    return mean, [max(mean - reach, 0.0), min(mean + reach, 1.0)]
 
 
 def ms_ssim_entry(

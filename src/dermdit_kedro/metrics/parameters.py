@@ -53,7 +53,6 @@ class ImageQualityConfig(Parameters):
         min_group_images: Images of each kind that the distance of a label x tone group needs.
         further_extractors: Networks by which images are compared besides `extractor` and the fine-tuned one. One
             whose weights are not there is passed over, and the log and the report say so.
-        num_resamples: Bootstrap resamples of the MS-SSIM interval.
         confidence: Of every interval, in (0, 1).
     """
 
@@ -61,7 +60,6 @@ class ImageQualityConfig(Parameters):
     num_neighbours: int = Field(default=5, ge=1)
     min_group_images: int = Field(default=20, ge=4)
     further_extractors: tuple[ExtractorConfig, ...] = ()
-    num_resamples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
     @model_validator(mode="after")

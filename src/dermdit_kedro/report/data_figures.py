@@ -33,7 +33,10 @@ def balance_figure(counts: pd.DataFrame) -> go.Figure:
     rows = [f"{split}, {tone}" for split in splits for tone in TONE_GROUPS]
     named = counts.assign(row=counts["split"] + ", " + counts["tone_group"])
     rows = [row for row in rows if not row.endswith(UNKNOWN) or row in set(named["row"])]
-    caption = "Images by split, tone group and label; each label has its own scale."
+    caption = (
+        "Images by split, tone group and label; each label has its own scale. Look for short bars: a group that is "
+        "short in train is hardly learned from, one that is short in test can hardly be judged."
+    )
     return _panels(named, [("row", rows)], "Images by split, tone and label", caption)
 
 
@@ -49,7 +52,10 @@ def source_figure(counts: pd.DataFrame) -> go.Figure:
     names = counts["source"].map(lambda name: escape(name, quote=False))
     rows = [f"{name}, {split}" for name in sorted(set(names)) for split in SPLITS]
     named = counts.assign(row=names + ", " + counts["split"])
-    caption = "Images by source and split; colours are tone groups, and each label has its own scale."
+    caption = (
+        "Images by source and split; colours are tone groups, and each label has its own scale. Look for a source that "
+        "gives nearly all of a label or a tone: a model may learn to tell the sources apart instead."
+    )
     return _panels(named, [("row", _present(named["row"], rows))], "Images by source", caption)
 
 
@@ -64,7 +70,11 @@ def people_figure(counts: pd.DataFrame) -> go.Figure:
     """
     orders = {"sex": (*SEXES, UNKNOWN), "age_band": AGE_BANDS, "site": (*SITES, UNKNOWN)}
     blocks = [(column, _present(counts[column], order)) for column, order in orders.items()]
-    caption = "All images, by sex, age in years and site; colours are tone groups, and each label has its own scale."
+    caption = (
+        "All images, by sex, age in years and site; colours are tone groups, and each label has its own scale. Look "
+        "for people who hardly occur, and for rows whose colours differ between benign and malignant: there, tone or "
+        "age alone would tell a model something of the label."
+    )
     return _panels(counts, blocks, "Sex, age and site", caption)
 
 
@@ -111,7 +121,8 @@ def tone_figure(angles: Mapping[str, Any]) -> go.Figure:
     figure.update_annotations(font_size=13)
     caption = (
         f"Images by measured angle, larger is lighter. Thresholds ({angles['preset']}): light above "
-        f"{angles['light_above']:g}°, brown above {angles['brown_above']:g}°, dark below."
+        f"{angles['light_above']:g}°, brown above {angles['brown_above']:g}°, dark below. Look "
+        "for peaks at a threshold: small errors of the colour move those images to another group."
     )
     finish(figure, "Measured skin colour", caption, 170 + (110 if len(sources) < 5 else 75) * len(sources))
     return figure.update_layout(margin_t=64, showlegend=False, bargap=0)
@@ -124,26 +135,26 @@ def _panels(counts: pd.DataFrame, blocks: Sequence[Block], title: str, caption: 
     rows = sum(len(order) for _, order in blocks)
     figure = make_subplots(
         len(blocks), len(labels),
-        shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.05,
+        shared_yaxes=True, horizontal_spacing=0.06, vertical_spacing=0.05,
         row_heights=[len(order) + 0.5 for _, order in blocks],
-        column_titles=[f"{_spell(label, 'label')}, {totals[label]:,} images" for label in labels],
+        column_titles=[f"{_spell(label, 'label')}<br>{totals[label]:,} images" for label in labels],
     )  # fmt: skip
     for column, label in enumerate(labels, start=1):
         part = counts[counts["label"] == label]
         longest = max(part.groupby(key)["images"].sum().max() for key, _ in blocks)
         for row, (key, order) in enumerate(blocks, start=1):
             _bars(figure, part, key, order, {"row": row, "col": column})
-        figure.update_xaxes(range=[0, longest * 1.22], nticks=4, col=column)
+        figure.update_xaxes(range=[0, longest * 1.3], nticks=3, col=column)
     figure.update_layout(barmode="stack", bargap=0.25)
     for tone, colour in TONE_COLOURS.items():
         if tone in set(counts["tone_group"]):
             figure.add_bar(
                 x=[None], y=[blocks[0][1][0]], orientation="h", name=_spell(tone, "tone"), marker_color=colour
             )
-    finish(figure, title, caption, 110 + ROW_HEIGHT * rows + 20 * len(blocks))
+    finish(figure, title, caption, 130 + ROW_HEIGHT * rows + 20 * len(blocks))
     figure.update_yaxes(autorange="reversed", ticklabelstandoff=5, showgrid=False)
     figure.update_annotations(font_size=13, yshift=2)
-    return figure.update_layout(margin_t=70, margin_b=30, legend={"y": 1, "yref": "container", "yanchor": "top"})
+    return figure.update_layout(margin_t=90, margin_b=30, legend={"y": 1, "yref": "container", "yanchor": "top"})
 
 
 def _spell(value: str, what: str) -> str:

@@ -16,7 +16,8 @@ HELD_OUT_COLOUR = "#8a7ad6"
 COLOURS = ("#d9622b", "#2f8fd0", "#1a9e77", "#c4699f", "#a8a032", "#5fb8c4")
 """Distinct for most colour-blind readers, and legible on white and on near-black."""
 
-LABEL_COLOURS = {"benign": "#5aa9d6", "malignant": "#c8452f", "unknown": "#999999"}
+LABEL_COLOURS = {"benign": "#2f78b0", "malignant": "#c8452f", "unknown": "#737373"}
+"""White numbers can be read on them."""
 
 
 def colour_of(names: Iterable[str]) -> dict[str, str]:
@@ -79,9 +80,7 @@ def data_figure(manifest: pd.DataFrame) -> go.Figure:
         values = [int(counts.get((split, tone, name), 0)) for split, tone in rows]
         if any(values):
             names = [[split for split, _ in rows], [tone for _, tone in rows]]
-            figure.add_bar(
-                x=values, y=names, name=name, orientation="h", marker_color=colour, text=values, textposition="auto"
-            )
+            figure.add_bar(x=values, y=names, name=name, orientation="h", marker_color=colour, text=values, textangle=0)
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title_text="images")
     figure.update_yaxes(autorange="reversed")

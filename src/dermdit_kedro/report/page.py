@@ -3,17 +3,18 @@
 Every number on the page is one of the summary, so what a person reads and what a machine reads cannot differ.
 """
 
-import importlib.metadata
-import platform
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dermdit_kedro.report import diagnosis_tables, tables
+from dermdit_kedro.report import diagnosis_tables, image_tables, tables
+from dermdit_kedro.report.answers import answers, headline
 from dermdit_kedro.report.prompt_figure import prompt_audit_figure
 from dermdit_kedro.report.rendering import describe_chart, render_template
 from dermdit_kedro.report.samples import SampleCell, cells_of
+from dermdit_kedro.report.summary import RUN
+from dermdit_kedro.report.swap_figure import swap_rows
 
-LIBRARIES = ("torch", "diffusers", "transformers", "timm", "kedro", "fairlearn", "scikit-learn")
 MEASURES = {"auc": "AUC", "recall": "Recall", "f1": "F1"}
 SWAPS = ".prompt_swap_figure"
 """How the name of a variant's prompt swaps ends."""
@@ -33,7 +34,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     """
     charts = {name: describe_chart(figures[name]) for name in FIGURE_ORDER if name in figures}
     charts |= _prompt_charts(summary["prompt_audit"])
-    charts |= {name: describe_chart(figure) for name, figure in figures.items() if name.endswith(SWAPS)}
+    swaps = {name: figure for name, figure in figures.items() if name.endswith(SWAPS)}
     grid = figures.get("sample_grid_figure")
     return render_template(
         "report.html.j2",
@@ -45,13 +46,40 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         tally=diagnosis_tables.tally(summary["verdict"]),
         sample_rows=sample_rows(grid),
         grid_caption=_meta(grid).get("caption", ""),
-        images=tables.image_rows(summary),
+        answers=answers(summary["verdict"], summary["baseline_arm"]),
+        headline=headline(summary),
+        swaps=[{**describe_chart(figure), "blocks": swap_rows(figure)} for figure in swaps.values()],
+        **_image_tables(summary),
         diagnosis=diagnosis_tables.diagnosis_tables(summary),
         fairness=diagnosis_tables.fairness_tables(summary["fairness"]),
         screening=tables.screening_rows(summary["screening"]),
-        libraries={name: _version(name) for name in LIBRARIES},
-        python=platform.python_version(),
+        run=summary[RUN] if isinstance(summary[RUN], Mapping) else {},
+        configuration=list(_lines(summary[RUN]["configuration"])) if isinstance(summary[RUN], Mapping) else [],
     )
+
+
+def _image_tables(summary: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = summary["image_metrics"]
+    return {
+        "distances": image_tables.distance_tables(metrics),
+        "shares": image_tables.share_tables(metrics),
+        "share_names": image_tables.SHARES,
+        "references": image_tables.REFERENCES,
+        "kid_groups": image_tables.group_tables(metrics),
+        "variety": image_tables.variety_tables(metrics),
+        "agreement": image_tables.agreement_tables(summary["agreement"]),
+        "extractors": image_tables.extractor_lines(metrics),
+        "passed_over": image_tables.passed_over(metrics),
+    }
+
+
+def _lines(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted names and values of nested parameters, one a line."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _lines(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, json.dumps(value, ensure_ascii=False)
 
 
 def sample_rows(grid: Any) -> dict[str, list[SampleCell]]:
@@ -78,10 +106,3 @@ def _prompt_charts(audits: Any) -> dict[str, Any]:
 
 def _meta(figure: Any) -> Mapping[str, Any]:
     return (figure.layout.meta or {}) if figure is not None else {}
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

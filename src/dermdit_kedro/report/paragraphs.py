@@ -84,9 +84,14 @@ def _untold(verdicts: list[Verdict], baseline: str, question: str) -> list[str]:
     if question == "accuracy":
         cells = [f"{readable(v.arm)} ({v.evidence.partition(' (')[0]})" for v in unsure]
         return [f"Whether {' or '.join(cells)} is better or worse in diagnosis cannot be told."] if cells else []
-    small = list(dict.fromkeys(v.evidence for v in unsure if TOO_FEW_GROUPS in v.evidence))
+    small: dict[str, list[str]] = {}
+    for v in unsure:
+        if TOO_FEW_GROUPS in v.evidence:
+            by = readable(v.attribute)
+            attributes = small.setdefault(v.evidence.removeprefix(f"by {by}, "), [])
+            attributes += [] if by in attributes else [by]
     rest = [v for v in verdicts if TOO_FEW_GROUPS not in v.evidence]
-    sentences = [f"Fairness {evidence}: nothing can be told." for evidence in small]
+    sentences = [f"Fairness by {', '.join(by)}: {evidence}: nothing can be told." for evidence, by in small.items()]
     if rest and all(v.outcome == "cannot tell" for v in rest):
         by = ", ".join(dict.fromkeys(readable(v.attribute) for v in rest))
         sentences.append(f"In fairness by {by}, no arm is shown to differ from {readable(baseline)}.")

@@ -23,7 +23,9 @@ def prompt_audit_figure(audit: Mapping[str, Any]) -> go.Figure:
         Two panels, shares named and contradicted, with a row for each attribute and a colour for each tone group;
         hollow marks are the captioner's answers, full ones the prompts after repair.
     """
-    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=[title for _, title in _PANELS])
+    figure = make_subplots(
+        rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.14, subplot_titles=[t for _, t in _PANELS]
+    )
     groups = {"all": audit, **audit["by_tone_group"]}
     colours = {"all": REAL_COLOUR, **dict(zip(list(groups)[1:], COLOURS, strict=False))}
     attributes = list(audit["contradictions"])
@@ -44,7 +46,7 @@ def prompt_audit_figure(audit: Mapping[str, Any]) -> go.Figure:
                     row=1,
                     col=column,
                 )
-    figure.update_xaxes(range=[-0.04, 1.04], tickformat=".0%", title_text="share of prompts")
+    figure.update_xaxes(range=[-0.04, 1.04], tickformat=".0%", tickvals=[0, 0.5, 1], title_text="of prompts")
     labels = [readable(attribute.removeprefix("is_").removesuffix("_approx")) for attribute in attributes]
     figure.update_yaxes(tickvals=list(range(len(attributes))), ticktext=labels, autorange="reversed", row=1, col=1)
     figure.update_yaxes(autorange="reversed", row=1, col=2)

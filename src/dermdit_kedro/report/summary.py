@@ -1,7 +1,7 @@
-"""The summary for machines: every number of a run that two runs ought to share, and nothing else.
+"""The summary for machines: every number of a run that two runs ought to share, and in `run` what they do not.
 
 Times, paths and host names are left out and floats are rounded to six digits, so that two runs of the same
-configuration can be compared as files. What was not measured says so instead of going missing.
+configuration can be compared: all but `run` is equal. What was not measured says so instead of going missing.
 """
 
 import math
@@ -12,6 +12,9 @@ from typing import Any
 from dermdit_kedro import __version__
 
 NOT_MEASURED = "not measured"
+RUN = "run"
+"""The one section in which two equal runs differ: id, time, commit, and with what they ran."""
+
 DIGITS = 6
 VOLATILE = frozenset(
     {"seconds", "duration", "elapsed", "images_per_second", "path", "paths", "filepath", "folder", "work_dir"}
@@ -116,7 +119,9 @@ def kind_of_data(data_report: Mapping[str, Any]) -> str:
     return "phantoms and patients" if any(drawn.values()) else "patients"
 
 
-def build_summary(parts: ReportParts, *, baseline: str, seed: int, image_size: int) -> dict[str, Any]:
+def build_summary(
+    parts: ReportParts, *, baseline: str, seed: int, image_size: int, run: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Gather the numbers of a run.
 
     Args:
@@ -124,9 +129,10 @@ def build_summary(parts: ReportParts, *, baseline: str, seed: int, image_size: i
         baseline: The arm the others are compared with.
         seed: The run's seed.
         image_size: Side of the images in pixels.
+        run: What is told of the run itself, as JSON has it.
 
     Returns:
-        Plain JSON values; equal runs give equal summaries.
+        Plain JSON values; equal runs give equal summaries but for `run`.
     """
     variants = _owners(parts.training, parts.image_metrics, parts.screening)
     arms = _owners(parts.diagnosis, parts.fairness)
@@ -147,7 +153,7 @@ def build_summary(parts: ReportParts, *, baseline: str, seed: int, image_size: i
         "arm_comparison": parts.arm_comparison or NOT_MEASURED,
         "verdict": parts.verdict or NOT_MEASURED,
     }
-    return dict(plain(summary))
+    return {**plain(summary), RUN: dict(run) if run else NOT_MEASURED}
 
 
 def plain(value: Any) -> Any:

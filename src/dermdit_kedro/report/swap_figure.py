@@ -1,6 +1,7 @@
 """Prompt swaps as a picture: a row for each word, a column for each seed, and beside them what was measured."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,24 @@ from dermdit_kedro.report.wording import readable
 
 _ROW_PX, _TITLE = 84, 0.5
 _HEADINGS = {"tone_group": "skin tone", "is_malignant": "benign or malignant"}
+_SCORES = ("median_ita_degrees", "malignant_share", "mean_change")
+
+
+@dataclass(frozen=True)
+class SwapRow:
+    """One word of a prompt, the images it gave and what was measured of them.
+
+    Attributes:
+        attribute: What the word says, in words.
+        word: The word.
+        sources: The images, as data URIs.
+        scores: `median_ita_degrees`, `malignant_share` and `mean_change`.
+    """
+
+    attribute: str
+    word: str
+    sources: tuple[str, ...]
+    scores: Mapping[str, Any]
 
 
 def prompt_swap_figure(
@@ -56,7 +75,32 @@ def prompt_swap_figure(
     finish(figure, "What one word changes", caption, int(-y * _ROW_PX) + 40)
     figure.update_xaxes(visible=False, range=[0, shown + 5.6])
     figure.update_yaxes(visible=False, range=[y, 0], scaleanchor="x")
-    return figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 4}, showlegend=False)
+    words = [
+        {"attribute": attribute, "word": value, "scores": {key: score[key] for key in _SCORES}}
+        for attribute, values in scores.items()
+        for value, score in values.items()
+    ]
+    meta = {**figure.layout.meta, "words": words}
+    return figure.update_layout(meta=meta, margin={"l": 4, "r": 4, "t": 8, "b": 4}, showlegend=False)
+
+
+def swap_rows(figure: Any) -> dict[str, list[SwapRow]]:
+    """Read the rows back from a figure of prompt swaps, for a page that lays them out itself.
+
+    Args:
+        figure: A figure made by `prompt_swap_figure`, perhaps stored and loaded.
+
+    Returns:
+        The rows by attribute, in drawing order.
+    """
+    blocks: dict[str, list[SwapRow]] = {}
+    for part in (figure.layout.meta or {}).get("words", ()):
+        name = f"{part['attribute']} {part['word']}"
+        sources = tuple(image.source for image in figure.layout.images if image.name == name)
+        heading = _HEADINGS.get(part["attribute"], readable(part["attribute"]))
+        row = SwapRow(heading, part["word"].replace("-", " "), sources, part["scores"])
+        blocks.setdefault(heading, []).append(row)
+    return blocks
 
 
 def _measured(score: Mapping[str, Any]) -> str:

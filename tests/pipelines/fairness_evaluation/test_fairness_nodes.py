@@ -30,7 +30,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
 from dermdit_kedro.report.parameters import ReportConfig
 
 EXTRACTOR = ExtractorConfig(name="efficientnet_lite0", image_size=32)
-QUALITY = ImageQualityConfig(num_pairs=20, min_group_images=4, num_resamples=100)
+QUALITY = ImageQualityConfig(num_pairs=20, min_group_images=4)
 FAIRNESS = GroupFairnessConfig(min_positive=3, min_negative=3, num_resamples=100, num_permutations=19)
 ARMS = {
     "real": ArmConfig(),

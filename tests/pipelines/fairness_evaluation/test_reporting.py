@@ -51,6 +51,7 @@ def catalog_of(folder: Path, content: dict[str, Any]) -> DataCatalog:
 def test_the_run_writes_every_output_and_twice_the_same(tmp_path: Path, run: Any) -> None:
     pipeline = create_reporting_pipeline(VARIANTS, ARMS, ("five_attributes",))
     content = {**run.make_drawing_inputs(tmp_path / "inputs"), **run.make_parts()}
+    content["provenance"] = {"pipelines": [], "libraries": {}, "code": {}, "configuration": {}}
     content["dermdit.prompt_swap_figure"] = prompt_swap_figure(pd.DataFrame(), None, {}, shown=1, thumbnail_px=8)
     for name in ("first", "second"):
         SequentialRunner().run(pipeline, catalog_of(tmp_path / name, content))
@@ -69,7 +70,7 @@ def test_the_graph_reads_what_the_pipelines_write() -> None:
     pipeline = create_reporting_pipeline(variants, ARMS, ("five_attributes", "two_attributes"))
     inputs = pipeline.inputs()
     assert {"ldm.synthetic_images", "dermdit.screening", "real.group_fairness", "two_attributes.prompt_audit"} <= inputs
-    assert {"manifest", "images", "data_report", "autoencoder_report", "params:report"} <= inputs
+    assert {"manifest", "images", "data_report", "autoencoder_report", "provenance", "params:report"} <= inputs
     assert pipeline.outputs() == {"summary", "report"}
     assert {node.name for node in pipeline.nodes} == {"draw_image_figures", "draw_diagnosis_figures", "write_report"}
     assert all(node.name == node.func.__name__ for node in pipeline.nodes)
@@ -79,7 +80,7 @@ def test_the_nodes_are_plain_functions(tmp_path: Path, run: Any) -> None:
     figures = figures_of(run.make_drawing_inputs(tmp_path), ReportConfig(samples_per_cell=1))
     assert tuple(figures) == FIGURES
     assert [trace.name for trace in figures["training_curves_figure"].data][-1] == "autoencoder"
-    summary, page = write_report(ReportConfig(), 64, 0, **run.make_parts(), **figures)
+    summary, page = write_report(ReportConfig(), 64, 0, {}, **run.make_parts(), **figures)
     assert summary["baseline_arm"] == "real"
     assert page.startswith("<!doctype html>")
 

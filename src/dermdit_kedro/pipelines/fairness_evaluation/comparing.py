@@ -1,11 +1,14 @@
 """What generated images are compared with, and how, whatever the network."""
 
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from dermdit_kedro.handles import Features, ImageFolder
 from dermdit_kedro.metrics.parameters import ImageQualityConfig
+
+MEASURED: Final = ("extractors", "frechet_distance", "kid", "manifold")
+"""The lists of `image_metrics.json` that every network adds to."""
 
 
 def real_files(images: ImageFolder, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -30,8 +33,9 @@ def distances(
         seed: Seed of all draws.
 
     Returns:
-        The lists `frechet_distance`, `kid` and `manifold`.
+        The lists `frechet_distance`, `kid` and `manifold`, and `extractors`: what the network did to the images.
     """
     from dermdit_kedro.metrics.feature_distances import compare_features
 
-    return compare_features(synthetic.name, train.array(), held_out.array(), synthetic.array(), config, seed)
+    arrays = train.array(), held_out.array(), synthetic.array()
+    return {**compare_features(synthetic.name, *arrays, config, seed), "extractors": [synthetic.about()]}

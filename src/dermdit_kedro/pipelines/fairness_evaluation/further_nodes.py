@@ -10,7 +10,7 @@ from dermdit_kedro.handles import ImageFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
-from dermdit_kedro.pipelines.fairness_evaluation.comparing import distances, real_files
+from dermdit_kedro.pipelines.fairness_evaluation.comparing import MEASURED, distances, real_files
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ def score_by_further_networks(
         seed: Seed of all draws.
 
     Returns:
-        The lists `frechet_distance`, `kid` and `manifold` of `image_metrics.json`, and `passed_over`: name and
-        reason of each network that was not asked.
+        The lists of `image_metrics.json` that networks add to, and `passed_over`: name and reason of each network
+        that was not asked.
     """
     from dermdit_kedro.metrics.extractors import weights_are_there
 
-    found: dict[str, Any] = {"frechet_distance": [], "kid": [], "manifold": [], "passed_over": []}
+    found: dict[str, Any] = {kind: [] for kind in (*MEASURED, "passed_over")}
     sets = {
         name: (images, files)
         for name, files in zip(("train", "held_out"), real_files(images, manifest), strict=True)

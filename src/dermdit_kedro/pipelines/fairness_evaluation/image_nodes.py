@@ -10,7 +10,7 @@ from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
-from dermdit_kedro.pipelines.fairness_evaluation.comparing import distances, real_files
+from dermdit_kedro.pipelines.fairness_evaluation.comparing import MEASURED, distances, real_files
 
 INCEPTION_SEED = 1000
 """Added to the run's seed, so that the feature network is no twin of a judge."""
@@ -178,7 +178,7 @@ def score_images(
         "variant": variant_name,
         "image_size": image_size,
         "images": "all generated, before screening",
-        **{kind: [entry for part in found for entry in part[kind]] for kind in ("frechet_distance", "kid", "manifold")},
+        **{kind: [entry for part in found for entry in part.get(kind, [])] for kind in MEASURED},
         "passed_over": further_metrics["passed_over"],
         "kid_by_group": _by_group(*by_group, image_quality, seed),
         "ms_ssim": _diversity([generated, trained_on], image_size, image_quality, seed),

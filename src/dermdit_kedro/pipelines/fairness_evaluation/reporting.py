@@ -89,23 +89,28 @@ def draw_diagnosis_figures(manifest: pd.DataFrame, **by_name: Any) -> dict[str, 
     }
 
 
-def write_report(config: ReportConfig, image_size: int, seed: int, **parts: Any) -> tuple[dict[str, Any], str]:
+def write_report(
+    config: ReportConfig, image_size: int, seed: int, provenance: dict[str, Any], **parts: Any
+) -> tuple[dict[str, Any], str]:
     """Gather the numbers of the run, judge the arms and write the page.
 
     Args:
         config: Which arm the others are compared with.
         image_size: Side of the images in pixels.
         seed: The run's seed.
+        provenance: What is told of the run itself.
         **parts: Results by catalog name, as `dermdit_kedro.report.summary.sort_parts` takes them.
 
     Returns:
-        The summary, the same for two equal runs, and the HTML of the report.
+        The summary, the same for two equal runs but for its section `run`, and the HTML of the report.
     """
     from dermdit_kedro.report.page import render_page
     from dermdit_kedro.report.summary import build_summary, sort_parts
 
     sorted_parts = sort_parts(parts)
-    summary = build_summary(sorted_parts, baseline=config.baseline_arm, seed=seed, image_size=image_size)
+    summary = build_summary(
+        sorted_parts, baseline=config.baseline_arm, seed=seed, image_size=image_size, run=provenance
+    )
     return summary, render_page(summary, sorted_parts.figures)
 
 
@@ -152,7 +157,12 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
             ),
             Node(
                 write_report,
-                {**{name: name for name in told}, **settings, "image_size": "params:image_size"},
+                {
+                    **{name: name for name in told},
+                    **settings,
+                    "image_size": "params:image_size",
+                    "provenance": "provenance",
+                },
                 ["summary", "report"],
                 name="write_report",
             ),
