@@ -139,12 +139,15 @@ def browsing() -> Iterator[Page]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
+def serving(
+    folder: Path, *arguments: str, address: str = "--host 127.0.0.1 --port {port}", **environment: str
+) -> Iterator[str]:
     """Run a server of the project on a free port of this machine alone, and end it.
 
     Args:
         folder: The project.
-        *arguments: Of Python, such as `-m kedro viz run`; `--host` and `--port` are added.
+        *arguments: Of Python, such as `-m kedro viz run`.
+        address: The options that tell the server its address, added to these.
         **environment: Variables besides those of this process.
 
     Yields:
@@ -153,7 +156,7 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, *arguments, *address.format(port=port).split()]
     process = subprocess.Popen(
         command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,

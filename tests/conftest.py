@@ -1,7 +1,11 @@
 """Fixtures of the whole suite: projects in a temporary folder, so that runs write nowhere else."""
 
+import fcntl
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +81,43 @@ def tracked_project(project: Path, mlflow_store: Path) -> Path:
     """A copy of this project, with an MLflow store at hand: for tests that run nodes."""
     shutil.copy(mlflow_store, project / "mlflow.db")
     return project
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory, mlflow_store: Path) -> Path:
+    """A project in which the whole graph of `test` has run, once in the whole suite: to copy, not to touch."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, mark = shared / "finished", shared / "finished.done"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copy(mlflow_store, copy_project(folder) / "mlflow.db")
+            command = [sys.executable, "-m", "kedro", "run", "--env", "test"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+            mark.touch()
+    return folder
+
+
+def copy_finished(finished: Path, folder: Path) -> Path:
+    """Copy a project with its data and its MLflow store, which names the folder it lies in.
+
+    Args:
+        finished: The project.
+        folder: Where to put it.
+
+    Returns:
+        `folder`.
+    """
+    shutil.copytree(finished, folder, symlinks=True)
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(finished), str(folder)))
+    store.close()
+    return folder
 
 
 def copy_project(folder: Path) -> Path:

@@ -17,10 +17,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from tests.conftest import copy_project
-from tests.dermoscopy.archives import write_archive
+from tests.dermoscopy.archives import write_source
 from tests.prompts.tiny_llava import save_llava
-
-from dermdit_kedro.dermoscopy.layouts import open_source
 
 SIZE = 64
 ARCHITECTURE = "test_resnet.r160_in1k"
@@ -110,43 +108,10 @@ def save_inception(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write_archives(raw: Path, sources: dict[str, dict[str, Any]]) -> None:
     """Write phantoms as every archive that the environment reads, each its own."""
-    written: dict[str, int] = {}
-    for number, (name, source) in enumerate(sources.items()):
-        folder = raw / Path(source["path"]).name
+    assert len(sources) == 13
+    for number, source in enumerate(sources.values()):
         count = 60 if source["role"] == "train" else 48
-        options = {"tone_shares": {"light": 0.4, "brown": 0.3, "dark": 0.3}, "seed": number}
-        options["malignant_shares"] = dict.fromkeys(("light", "brown", "dark"), 0.5)
-        phantom = open_source(
-            "phantom", {"layout": "phantom", "role": "train", "num_images": count, "size": SIZE, **options}
-        )
-        rows = phantom.records()
-        rows["name"] = [f"isic_{1000 * number + index:07d}" for index in range(count)]
-        contents = [phantom.read_bytes(file) for file in rows["file"]]
-        if source.get("modality") == "clinical":
-            _write_clinical(folder, source["layout"], rows, contents)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_archive(folder, source["layout"], rows, contents)
-        written[name] = count
-    assert len(written) == 13
-
-
-def _write_clinical(folder: Path, layout: str, rows: pd.DataFrame, contents: list[bytes]) -> None:
-    """Put clinical images beside the dermoscopic ones of Derm7pt and MClass."""
-    if layout == "mclass":
-        places = [
-            f"BenchmarkClinical/{'malign' if is_melanoma else 'benign'}/{name}.jpg"
-            for is_melanoma, name in zip(rows["is_melanoma"], rows["name"], strict=True)
-        ]
-    else:
-        table = pd.read_csv(folder / "meta/meta.csv", dtype="str")
-        table["clinic"] = [f"NEL/{name}_clinic.jpg" for name in rows["name"]]
-        table.to_csv(folder / "meta/meta.csv", index=False)
-        places = [f"images/{place}" for place in table["clinic"]]
-    for place, content in zip(places, contents, strict=True):
-        target = folder / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        write_source(raw / Path(source["path"]).name, source, number, count, SIZE)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from dermdit_kedro.dermoscopy.layouts import open_source
+
 DX = {
     "melanoma": "mel", "nevus": "nv", "basal cell carcinoma": "bcc", "benign keratosis": "bkl", "dermatofibroma": "df"
 }  # fmt: skip
@@ -222,3 +224,47 @@ def write_archive(folder: Path, layout: str, rows: pd.DataFrame, contents: list[
             target, **({} if target.suffix == ".png" else {"format": "jpeg", "quality": 95})
         )
     return WRITERS[layout](folder, rows)
+
+
+def draw(number: int, count: int, size: int) -> tuple[pd.DataFrame, list[bytes]]:
+    """Draw phantoms of all tones, half of them malignant; each number draws others.
+
+    Returns:
+        Records with the column `name`, and their image files.
+    """
+    tones = ("light", "brown", "dark")
+    phantom = open_source("phantom", {
+        "layout": "phantom", "role": "train", "num_images": count, "size": size, "seed": number,
+        "tone_shares": dict(zip(tones, (0.4, 0.3, 0.3), strict=True)), "malignant_shares": dict.fromkeys(tones, 0.5),
+    })  # fmt: skip
+    rows = phantom.records()
+    rows["name"] = [f"isic_{1000 * number + index:07d}" for index in range(count)]
+    return rows, [phantom.read_bytes(file) for file in rows["file"]]
+
+
+def write_source(folder: Path, source: dict[str, Any], number: int, count: int, size: int) -> None:
+    """Write phantoms into `folder` as the archive of a source of the catalog hands out its images."""
+    rows, contents = draw(number, count, size)
+    if source.get("modality") == "clinical":
+        _write_clinical(folder, source["layout"], rows, contents)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_archive(folder, source["layout"], rows, contents)
+
+
+def _write_clinical(folder: Path, layout: str, rows: pd.DataFrame, contents: list[bytes]) -> None:
+    """Put clinical images beside the dermoscopic ones of Derm7pt and MClass."""
+    if layout == "mclass":
+        places = [
+            f"BenchmarkClinical/{'malign' if is_melanoma else 'benign'}/{name}.jpg"
+            for is_melanoma, name in zip(rows["is_melanoma"], rows["name"], strict=True)
+        ]
+    else:
+        table = pd.read_csv(folder / "meta/meta.csv", dtype="str")
+        table["clinic"] = [f"NEL/{name}_clinic.jpg" for name in rows["name"]]
+        table.to_csv(folder / "meta/meta.csv", index=False)
+        places = [f"images/{place}" for place in table["clinic"]]
+    for place, content in zip(places, contents, strict=True):
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
