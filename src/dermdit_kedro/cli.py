@@ -14,13 +14,13 @@ from typing import IO, Any
 import click
 import yaml
 from kedro.framework.cli import project
-from kedro.framework.project import configure_logging, pipelines
+from kedro.framework.project import configure_logging, pipelines, settings
 from kedro.utils import find_kedro_project
 
 from dermdit_kedro.errors import UserError
-from dermdit_kedro.launching import LaunchInterrupted
 from dermdit_kedro.plan_runner import PlanRunner, PlanShown
 from dermdit_kedro.selection import refuse_selection
+from dermdit_kedro.settings import PACKAGED_CONF
 
 _MEASURE_HELP = "Time a few steps of each network that no run has measured (half a minute at most)."
 _VERBOSE_HELP = "Show the traceback of an error that a message would do for."
@@ -80,12 +80,19 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _configure_logging() -> None:
-    """Take the project's logging.yml from a subfolder too, where Kedro does not find it."""
-    root = find_kedro_project(Path.cwd())
-    file = Path(root) / "conf" / "logging.yml" if root else None
-    if file is not None and file.is_file() and "KEDRO_LOGGING_CONFIG" not in os.environ:
+def _configure_logging(conf_source: str | None) -> None:
+    """Take the logging.yml of the configuration in use, which Kedro finds in the working directory alone."""
+    root = Path(find_kedro_project(Path.cwd()) or Path.cwd())
+    folders = [Path(conf_source)] if conf_source else []
+    files = [folder / "logging.yml" for folder in (*folders, root / settings.CONF_SOURCE, PACKAGED_CONF)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is not None and "KEDRO_LOGGING_CONFIG" not in os.environ:
         configure_logging(yaml.safe_load(file.read_text()))
+
+
+def _as_called(message: str) -> str:
+    """Name the command that works here: outside a Kedro project there is no `kedro run`."""
+    return message if find_kedro_project(Path.cwd()) else message.replace("`kedro run", "`dermdit-kedro")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -103,8 +110,9 @@ def _interrupted() -> SystemExit:
 
 def _run(*, verbose: bool, **options: Any) -> Any:
     from dermdit_kedro.hooks import PROGRESS, TRACKING
+    from dermdit_kedro.launching import LaunchInterrupted  # brings pandas, which `kedro --help` can do without
 
-    _configure_logging()
+    _configure_logging(options.get("conf_source"))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -122,7 +130,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
             raise
         if verbose:
             click.echo(traceback.format_exc(), err=True)
-        raise RunError(message) from error
+        raise RunError(_as_called(message)) from error
     finally:
         TRACKING.mark_failed()
 

@@ -54,12 +54,14 @@ class ChecksHook:
         self._env: str | None = None
         self._parameters: dict[str, Any] = {}
         self.refusal: Exception | None = None
+        self._conf_is_a_users_own = True
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown or ill-typed parameters of every registered pipeline."""
         self.refusal = None
         self._env = context.env
+        self._conf_is_a_users_own = getattr(context.config_loader, "is_a_users_own", True)
         parameters = self._parameters = context.config_loader["parameters"]
         refuse_parameters(parameters, dict(pipelines))
         refuse_combinations(parameters)
@@ -76,6 +78,11 @@ class ChecksHook:
             self.refusal = refusal
 
     def _refuse(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        if "refined_instructions" in pipeline.outputs() and not self._conf_is_a_users_own:
+            raise UserError(
+                "a refined instruction is written into conf/instructions, and this configuration is the package's or "
+                "an archive's. Have a folder of your own: tar -xzf conf-dermdit_kedro.tar.gz here, and run it again"
+            )
         only_missing = bool(run_params.get("only_missing_outputs"))
         refuse_given_outputs(pipeline, catalog, env=self._env)
         refuse_missing_inputs(pipeline, dict(pipelines), catalog, env=self._env, only_missing_outputs=only_missing)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dermdit_kedro.training.footprint import Workload
 
 Parameters = Mapping[str, Any]
@@ -57,7 +57,7 @@ class Work:
     validates: bool = True
 
 
-def count_manifest(manifest: pd.DataFrame) -> Counts:
+def count_manifest(manifest: "pd.DataFrame") -> Counts:
     """Count the images of a manifest.
 
     Args:

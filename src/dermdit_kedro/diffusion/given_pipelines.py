@@ -57,7 +57,8 @@ def load_given(folder: Path, dtype: torch.dtype) -> Any:
     if gone:
         raise UserError(f"{folder} lacks {', '.join(gone)}, which its {INDEX} names: copy the whole folder")
     try:
-        return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+        loader: Any = kind
+        return loader.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"the generator in {folder} could not be loaded, from safetensors alone: {error}") from error
 
