@@ -44,8 +44,9 @@ def load_given(folder: Path, dtype: torch.dtype) -> Any:
     """
     index = read_index(folder)
     name = str(index.get("_class_name"))
-    kind = getattr(diffusers, name, None)
-    if not (inspect.isclass(kind) and issubclass(kind, diffusers.DiffusionPipeline)):
+    kind: Any = getattr(diffusers, name, None)
+    is_pipeline = inspect.isclass(kind) and issubclass(kind, diffusers.DiffusionPipeline)
+    if not is_pipeline:
         raise UserError(f"{folder / INDEX} must name a pipeline of diffusers, or {OURS}. Got {name!r}")
     takes = inspect.signature(kind.__call__).parameters
     lacks = [argument for argument in ASKED if argument not in takes]

@@ -22,7 +22,7 @@ ARCHIVES: Final = ("zip", "tar", "libarchive")
 BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 """What is raised for a member of an archive that is damaged, encrypted (RuntimeError) or packed in an unknown way."""
 
-MADE_BY_A_MAC: Final = "__MACOSX/"
+MACS: Final = "__MACOSX/"
 """Where an archive made on a Mac keeps what its file system knows of each file, under the file's own name."""
 
 SIGNS: Final = (
@@ -179,12 +179,11 @@ class StoreFolder:
             raise self._explain(error) from error
         if root in listed:
             raise UserError(
-                f"sources.{self.source}.path must be a folder or an archive; {self} is a file. An archive is written "
-                "zip::s3://bucket/images.zip"
+                f"sources.{self.source}.path: {self} is a file. Of an archive, write zip::s3://bucket/x.zip"
             )
         start = len(root) + 1 if root else 0
         below = {str(path)[start:]: info for path, info in listed.items() if info.get("type") == "file"}
-        return {file: self._sign(info) for file, info in below.items() if file and not file.startswith(MADE_BY_A_MAC)}
+        return {file: self._sign(info) for file, info in below.items() if file and not file.startswith(MACS)}
 
     def _sign(self, info: Mapping[str, Any]) -> str | None:
         signs = [f"{name}={info[name]}" for name in SIGNS if info.get(name) is not None]
@@ -201,9 +200,7 @@ class StoreFolder:
                 "the source; {anon: true} there for a public bucket"
             )
         if self._is_archive and isinstance(error, (*BROKEN, ValueError)):
-            return UserError(
-                f"{where} is no {protocols_of(self.address)[0]} archive, or was cut off ({what}). Get it anew"
-            )
+            return UserError(f"{where} is no archive of this kind, or was cut off ({what}). Get it anew")
         if isinstance(error, ValueError) and "Protocol not known" in str(error):
             return UserError(f"{where}: {error}. An address begins with s3://, gs://, abfs://, zip:: and the like")
         return UserError(
