@@ -20,7 +20,7 @@ from kedro.utils import find_kedro_project
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.launching import LaunchInterrupted
 from dermdit_kedro.plan_runner import PlanRunner, PlanShown
-from dermdit_kedro.selection import refuse_selection
+from dermdit_kedro.selection import resolve_selection
 
 _MEASURE_HELP = "Time a few steps of each network that no run has measured (half a minute at most)."
 _VERBOSE_HELP = "Show the traceback of an error that a message would do for."
@@ -108,7 +108,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        refuse_selection(options, dict(pipelines))
+        options = resolve_selection(options, dict(pipelines))
         return project.run.callback(**options) if project.run.callback else None
     except KeyboardInterrupt:
         raise _interrupted() from None
