@@ -55,9 +55,9 @@ main()
 @pytest.mark.parametrize(
     "at",
     [
-        "node 1 of 8: read_sources",  # MLflow has just started
-        "node 2 of 8: inspect_images",  # worker processes
-        "node 7 of 8: prepare_images",
+        "node 1 of 8: data_engineering.read_sources",  # MLflow has just started
+        "node 2 of 8: data_engineering.inspect_images",  # worker processes
+        "data_engineering.prepare_images",
     ],
 )
 def test_ctrl_c_in_data_nodes(tracked_project: Path, at: str) -> None:
@@ -77,7 +77,7 @@ def test_ctrl_c_in_data_nodes(tracked_project: Path, at: str) -> None:
         "dermdit.train_denoiser",
         "dermdit.sample_images",
         "synthetic.train_classifier",
-        "node 54 of 54: write_report",
+        "node 54 of 54: fairness_evaluation.write_report",
     ],
 )
 def test_ctrl_c_later_on(tracked_project: Path, at: str) -> None:

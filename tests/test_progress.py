@@ -52,4 +52,4 @@ def test_a_resumed_job_counts_on_but_measures_its_own_pace(caplog: pytest.LogCap
 def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
     from dermdit_kedro import progress
 
-    assert progress._duration(seconds) == text
+    assert progress.duration(seconds) == text

@@ -19,7 +19,7 @@ from kedro.utils import find_kedro_project
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.plan_runner import PlanRunner, PlanShown
-from dermdit_kedro.selection import refuse_selection
+from dermdit_kedro.selection import resolve_selection
 from dermdit_kedro.settings import PACKAGED_CONF
 
 _MEASURE_HELP = "Time a few steps of each network that no run has measured (half a minute at most)."
@@ -116,7 +116,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        refuse_selection(options, dict(pipelines))
+        options = resolve_selection(options, dict(pipelines))
         return project.run.callback(**options) if project.run.callback else None
     except KeyboardInterrupt:
         raise _interrupted() from None

@@ -92,7 +92,7 @@ class Look:
 
     def _count(self, pipeline: Pipeline) -> Counts:
         catalog = self._catalog
-        makers = [node for node in pipeline.nodes if node.name in ("read_sources", "assign_splits")]
+        makers = [node for node in pipeline.nodes if node.name.rpartition(".")[2] in ("read_sources", "assign_splits")]
         try:
             if "manifest" in catalog and catalog.exists("manifest") and all(map(self._is_as_before, makers)):
                 return count_manifest(catalog.load("manifest"))
@@ -129,7 +129,7 @@ class Look:
             The work, the hash of its kind, and the hash of all settings.
         """
         parameters = self._parameters(node)
-        owner, name = node.namespace or "", node.name.rpartition(".")[2]
+        owner, name = _owner(node), node.name.rpartition(".")[2]
         shared = {**self.shared, "denoiser": self._denoisers.get(owner)}
         is_unconditional = owner in self._denoisers and not self._denoisers[owner].conditional
         work = work_of(name, parameters, shared, self.counts, is_unconditional)
@@ -187,8 +187,8 @@ class Look:
         arm = self._parameters(node).get("arm")
         if arm is None or node.name.rpartition(".")[2] != "train_classifier":
             return ""
-        first = self._trained.setdefault(arm.training_set, node.namespace or node.name)
-        return "" if first == node.namespace else f"shares those of {first}"
+        first = self._trained.setdefault(arm.training_set, _owner(node))
+        return "" if first == _owner(node) else f"shares those of {first}"
 
     def _parameters(self, node: Node) -> dict[str, Any]:
         triples = [(a, d.removeprefix("params:"), kind) for a, d, kind in annotated_inputs(node) if d[:7] == "params:"]
@@ -228,6 +228,11 @@ class Look:
         values = outputs if isinstance(outputs, tuple) else (outputs,)
         self._known |= dict(zip(node.outputs, values, strict=True))
         return "finished", 0.0
+
+
+def _owner(node: Node) -> str:
+    """Return the variant, arm or prompt set that a node belongs to: the last part of its namespace."""
+    return (node.namespace or "").rpartition(".")[2]
 
 
 def _left_in(folder: Path) -> tuple[str, float]:

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dermdit_kedro.planning import Plan, Row
+from dermdit_kedro.planning import COUNTED, TIMED, Plan, Row
 from dermdit_kedro.progress import duration
 
 _NOTHING = "-"
@@ -98,7 +98,7 @@ def totals(plan: Plan) -> Iterator[str]:
     yield _total_time(plan)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     cores = os.cpu_count() or 1
-    if load > cores:
+    if load > cores and any(row.origin in (TIMED, COUNTED) for row in plan.rows):
         yield f"This machine is busy (load {load:.0f} on {cores} cores): what was timed now is for one that is not."
     networks = [row for row in plan.rows if row.memory_bytes]
     if networks:

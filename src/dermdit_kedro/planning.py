@@ -17,6 +17,8 @@ from dermdit_kedro.work import Counts, Work
 if TYPE_CHECKING:
     from dermdit_kedro.training.footprint import Footprint, Workload
 
+TIMED, COUNTED = "timed now", "by its operations"
+"""Where seconds come from that no run has measured."""
 MEASURING_S: Final = 20.0
 """Seconds in which steps may be begun to be timed, in all."""
 STEP_S: Final = 3.0
@@ -180,11 +182,11 @@ class Ruler:
         least = flops / self._rate
         fits = size.memory_bytes < MEMORY_SHARE * timing.memory_free(device)
         if self._spent >= MEASURING_S or least > STEP_S / 2 or not fits:
-            return least, "by its operations", True
+            return least, COUNTED, True
         timed = timing.time_step if work.trains else timing.time_pass
         seconds = timed(size.workload, device, STEP_S)
         self._spent += time.monotonic() - start
-        return seconds, "timed now", False
+        return seconds, TIMED, False
 
 
 def _network(outlook: Outlook) -> tuple[str, str]:
