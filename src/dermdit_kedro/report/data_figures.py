@@ -135,7 +135,7 @@ def _panels(counts: pd.DataFrame, blocks: Sequence[Block], title: str, caption: 
     rows = sum(len(order) for _, order in blocks)
     figure = make_subplots(
         len(blocks), len(labels),
-        shared_yaxes=True, horizontal_spacing=0.06, vertical_spacing=0.05,
+        shared_yaxes=True, horizontal_spacing=0.1, vertical_spacing=0.05,
         row_heights=[len(order) + 0.5 for _, order in blocks],
         column_titles=[f"{_spell(label, 'label')}<br>{totals[label]:,} images" for label in labels],
     )  # fmt: skip
@@ -144,17 +144,18 @@ def _panels(counts: pd.DataFrame, blocks: Sequence[Block], title: str, caption: 
         longest = max(part.groupby(key)["images"].sum().max() for key, _ in blocks)
         for row, (key, order) in enumerate(blocks, start=1):
             _bars(figure, part, key, order, {"row": row, "col": column})
-        figure.update_xaxes(range=[0, longest * 1.3], nticks=3, col=column)
+        figure.update_xaxes(range=[0, longest * 1.45], nticks=3, col=column)
     figure.update_layout(barmode="stack", bargap=0.25)
     for tone, colour in TONE_COLOURS.items():
         if tone in set(counts["tone_group"]):
             figure.add_bar(
                 x=[None], y=[blocks[0][1][0]], orientation="h", name=_spell(tone, "tone"), marker_color=colour
             )
-    finish(figure, title, caption, 130 + ROW_HEIGHT * rows + 20 * len(blocks))
+    finish(figure, title, caption, 144 + ROW_HEIGHT * rows + 20 * len(blocks))
     figure.update_yaxes(autorange="reversed", ticklabelstandoff=5, showgrid=False)
     figure.update_annotations(font_size=13, yshift=2)
-    return figure.update_layout(margin_t=90, margin_b=30, legend={"y": 1, "yref": "container", "yanchor": "top"})
+    legend = {"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top"}
+    return figure.update_layout(margin_t=104, margin_b=30, legend=legend)
 
 
 def _spell(value: str, what: str) -> str:

@@ -55,7 +55,7 @@ def test_inputs_are_those_of_other_pipelines(pipeline):
     own_kinds = {"synthetic_images", "synthetic_manifest", "screening", "training_history", "prompt_swap_figure"}
     assert {name.split(".")[1] for name in data if "." in name} == own_kinds | {"prompt_audit"}
     assert {name for name in data if "." not in name} == {
-        "images", "manifest", "train_features", "work_dir", "autoencoder_report", "data_report",
+        "images", "manifest", "train_features", "work_dir", "autoencoder_report", "data_report", "provenance",
     }  # fmt: skip
 
 

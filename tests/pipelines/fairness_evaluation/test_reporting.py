@@ -11,6 +11,7 @@ import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from tests.report.drawing import figures_of
+from tests.report.test_page import RUN
 
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import (
     FIGURES,
@@ -51,7 +52,7 @@ def catalog_of(folder: Path, content: dict[str, Any]) -> DataCatalog:
 def test_the_run_writes_every_output_and_twice_the_same(tmp_path: Path, run: Any) -> None:
     pipeline = create_reporting_pipeline(VARIANTS, ARMS, ("five_attributes",))
     content = {**run.make_drawing_inputs(tmp_path / "inputs"), **run.make_parts()}
-    content["provenance"] = {"pipelines": [], "libraries": {}, "code": {}, "configuration": {}}
+    content["provenance"] = RUN
     content["dermdit.prompt_swap_figure"] = prompt_swap_figure(pd.DataFrame(), None, {}, shown=1, thumbnail_px=8)
     for name in ("first", "second"):
         SequentialRunner().run(pipeline, catalog_of(tmp_path / name, content))
