@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import functools
+import http.server
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +22,7 @@ from typing import Any
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESK, PHONE = (1400, 900), (500, 900)
-PATIENCE_S = 90
+PATIENCE_S = 120
 
 
 def find_browser() -> str | None:
@@ -159,6 +162,28 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
         yield _wait(f"http://127.0.0.1:{port}", process)
     finally:
         _end(process)
+
+
+@contextlib.contextmanager
+def serving_files(folder: Path) -> Iterator[str]:
+    """Serve a folder, such as what `kedro viz build` makes, on a free port of this machine alone.
+
+    Args:
+        folder: With an `index.html`.
+
+    Yields:
+        Its address.
+    """
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
