@@ -52,7 +52,6 @@ def main(project: Path, target: Path) -> None:
             save(page, target / "tour_viz_curve.png", project)
         with serving(project, *MLFLOW, **QUIET) as url:
             see_runs(page, url, name)
-            save(page, target / "tour_mlflow.png", project)
             see_run(page, url, run, "", "Metrics (")
             search_metrics(page, "headline")
             save(page, target / "tour_mlflow_run.png", project)

@@ -16,9 +16,8 @@ _NO_ASSISTANT = (
     "for (const [key, value] of [['panelOpen', false], ['fab.autoOpenedOnFirstLoad', true]])"
     " for (const version of [0, 1, 2]) localStorage.setItem(`mlflow.assistant.${key}_v${version}`, value)"
 )
-_CLOSE_HINTS = (
-    "document.querySelector('.feature-hints__close').click();"
-    "[...document.querySelectorAll('button')].filter(b => b.innerText == 'Dismiss').forEach(b => b.click())"
+_NO_HINTS = (  # of Kedro-Viz, to who opens it for the first time
+    "document.head.insertAdjacentHTML('beforeend', '<style>[class^=feature-hints] {display: none !important}</style>')"
 )
 
 
@@ -29,11 +28,8 @@ def see_report(page: Page, file: Path, size: tuple[int, int] = DESK) -> None:
 
 def see_graph(page: Page, url: str, pipeline: str = "__default__") -> None:
     """Open a pipeline in Kedro-Viz as it first shows it."""
-    drawn = "document.querySelectorAll('.pipeline-node').length > 3"
-    _go(page, f"{url}/?pid={pipeline}", drawn)
-    if page.tell("!!document.querySelector('.feature-hints__close')"):
-        page.tell(_CLOSE_HINTS)
-        _go(page, f"{url}/?pid={pipeline}", drawn)
+    _go(page, f"{url}/?pid={pipeline}", "document.querySelectorAll('.pipeline-node').length > 3")
+    page.tell(_NO_HINTS)
 
 
 def see_entry(page: Page, url: str, name: str, shown: str) -> None:
@@ -47,6 +43,7 @@ def see_entry(page: Page, url: str, name: str, shown: str) -> None:
     """
     until = f"document.querySelector({json.dumps('.pipeline-metadata ' + shown)})"
     _go(page, f"{url}/?pid=__default__&sn={quote(name)}", until)
+    page.tell(_NO_HINTS)
 
 
 def see_runs(page: Page, url: str, name: str) -> None:
