@@ -14,7 +14,8 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", 
 FENCE = re.compile(r"^( *)```([^\s`]*)([^\n`]*)\n(.*?)^\1```[ ]*$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\s*\n))+)`(?!`)")
 TYPED = re.compile(
-    r"(?:[A-Z_]+=\S+ )*(?:uv|make|bash|pip|python -m|kedro (?:run|viz|catalog|registry|mlflow)|--params)\b ?"
+    r"(?:[A-Z_]+=\S+ )*"
+    r"(?:uv|make|bash|pip|python -m|kedro (?:run|plan|viz|catalog|registry|mlflow)|--params(?=[ =]\S))\b ?"
 )
 """How a code span begins that is a command, or options of one, and not a word."""
 
@@ -38,6 +39,11 @@ class Block:
         """Where it stands, as an editor opens it."""
         return f"{self.page}:{self.line}"
 
+    @property
+    def section(self) -> str:
+        """Page and heading."""
+        return f"{self.page}, {self.heading}"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -49,6 +55,8 @@ class Command:
     is_inline: bool = False
     setting: tuple[str, ...] = ()
     """`cd` and `export` of the same block, before it."""
+    section: str = ""
+    """Page and heading of its block."""
 
     @cached_property
     def words(self) -> list[str]:
@@ -131,7 +139,7 @@ def distinct(wanted: list[Command]) -> list[Command]:
 def _of_block(block: Block) -> Iterator[Command]:
     """Yield the commands of a block: a line each, or several with `&&` or `;` between; a here-document is one."""
     if "<<" in block.text:
-        yield Command(block.text.strip(), block.place, block.before)
+        yield Command(block.text.strip(), block.place, block.before, section=block.section)
         return
     line, remark, setting = block.line, "", ()
     lines = block.text.replace("\\\n", " \x00").splitlines()
@@ -147,7 +155,7 @@ def _of_block(block: Block) -> Iterator[Command]:
         comment = words.rpartition(" #")[2] if " #" in words else ""
         for part in _split(list(lexer)):
             said = f"{remark} {comment} {block.before}"
-            command = Command(shlex.join(part), f"{block.page}:{here}", said, setting=setting)
+            command = Command(shlex.join(part), f"{block.page}:{here}", said, setting=setting, section=block.section)
             if part[0] in ("cd", "export"):
                 setting = (*setting, command.text)
             yield command

@@ -41,6 +41,10 @@ def _runs(command: Command) -> bool:
     return command.words[:2] == ["kedro", "run"]
 
 
+def _is_ours(command: Command) -> bool:
+    return command.words[1:2] in (["run"], ["plan"])
+
+
 def _is_whole(command: Command) -> bool:
     return _runs(command) and command.words[2:] in ([], ["--env", "test"])
 
@@ -59,7 +63,7 @@ def _is_module(command: Command) -> bool:
 
 RULES = (
     Rule("install", "`.ci/run` does it, or a stand-in is named in `stand_ins.PACKAGES`",
-         lambda command: command.words[:2] in (["pip", "install"], ["uv", "sync"])),
+         lambda command: command.words[:2] in (["pip", "install"], ["uv", "sync"], ["uv", "pip"])),
     Rule("clone", "this repository: not run", lambda command: command.words[:2] == ["git", "clone"]),
     Rule("make", "the target is there, and each of its commands is treated by one of these rules", _begins("make")),
     Rule("check", "`.ci/run` runs the program", _begins(*CHECKERS)),
@@ -70,11 +74,13 @@ RULES = (
     Rule("five generators", "run by a slow test (`-m slow tests/documents`)", _is_long),
     Rule("run", "run in a finished project of toy size, numbers turned down to `stand_ins.DIALS`",
          lambda command: _runs(command) and not (_is_whole(command) or _is_paper(command) or _is_long(command))),
+    Rule("plan", "run in a finished project: it computes nothing",
+         lambda command: command.words[:2] == ["kedro", "plan"]),
     Rule("options", "checked: options of `kedro run`, and parameters by name, type and combination",
          lambda command: command.words[0].startswith("--")),
     Rule("server", "started in a finished project until it answers", _is_server),
     Rule("kedro", "run in a finished project",
-         lambda command: command.words[0] == "kedro" and not _runs(command) and not _is_server(command)),
+         lambda command: command.words[0] == "kedro" and not (_is_ours(command) or _is_server(command))),
     Rule("site", "built by tests/test_docs.py", lambda command: command.words[:2] == ["mkdocs", "build"]),
     Rule("notebook", "run from top to bottom by tests/test_smoke.py", _begins("jupyter")),
     Rule("joining", "started until it waits for jobs, then interrupted",
@@ -93,7 +99,7 @@ LANGUAGES = {
 }
 
 NEEDS = (
-    (r"--env paper", r"needs? .*\bGPU\b.*\bhub\b.*\barchives?\b"),
+    (r"kedro run .*--env paper", r"needs? .*\bGPU\b.*\bhub\b.*\barchives?\b"),
     (r"^isic |^pip install isic-cli", r"needs a network"),
     (r"localhost:11434", r"model|server"),
 )

@@ -17,29 +17,47 @@ def yaml_blocks() -> list[Block]:
 
 
 def file_of(block: Block) -> str:
-    """The file that a block belongs in: the last `*.yml` named behind its backticks or in the paragraph above it.
+    """The file that a block belongs in, of Kedro's configuration or another program's.
+
+    That is the `*.yml` of its first line, a comment; or else the last one named behind its backticks or above it.
 
     Raises:
         AssertionError: If none is named.
     """
+    first = re.match(r"# *([\w./<>-]+\.ya?ml)\b", block.text)
+    if first:
+        return Path(first[1]).name
     named = re.findall(r"([\w./<>-]+\.ya?ml)\b", f"{block.before} {block.info}")
     assert named, (
-        f"{block.place}: say above the block into which file it goes, such as `conf/mine/parameters.yml`, or behind "
-        'its backticks: ```yaml title="conf/mine/parameters.yml"'
+        f"{block.place}: say in a comment on the first line of the block into which file it goes, such as "
+        "`# conf/mine/parameters.yml`, or in the paragraph above it"
     )
     return Path(named[-1]).name
 
 
-def lay_out_mine(folder: Path, block: Block | None = None) -> dict[str, Any]:
-    """Write `conf/mine` as the documents say: the first catalog that names sources, or one block alone.
+def lay_out_mine(folder: Path, *wanted: Block) -> dict[str, Any]:
+    """Write `conf/mine` anew from blocks, the later before the earlier.
+
+    An address of an object store becomes one of this disk, and needs no key.
 
     Returns:
-        The contents of the block.
+        All that they say.
     """
-    if block is None:
-        block = next(block for block in yaml_blocks() if "sources" in yaml.safe_load(block.text))
     mine = folder / "conf/mine"
     mine.mkdir(exist_ok=True)
     (mine / "globals.yml").write_text(yaml.safe_dump(GLOBALS))
-    (mine / file_of(block)).write_text(block.text)
-    return dict(yaml.safe_load(block.text))
+    files: dict[str, dict[str, Any]] = {"catalog.yml": {}, "parameters.yml": {}}
+    for block in wanted:
+        text = block.text.replace("s3://", f"file://{folder}/data/01_raw/")
+        files.setdefault(file_of(block), {}).update(yaml.safe_load(text))
+    for source in files["catalog.yml"].get("sources", {}).get("sources", {}).values():
+        source.pop("credentials", None)
+    for name, content in files.items():
+        (mine / name).write_text(yaml.safe_dump(content))
+    return {key: value for content in files.values() for key, value in content.items()}
+
+
+def mine_of(section: str) -> list[Block]:
+    """The blocks that make `mine` for the commands of a section: its own, after the sources of the first page."""
+    sources = next(block for block in yaml_blocks() if "sources" in yaml.safe_load(block.text))
+    return [sources, *(block for block in yaml_blocks() if block.section == section and block is not sources)]

@@ -16,7 +16,11 @@ from tests.dermoscopy.archives import draw, write_source
 from tests.documents.pages import Command
 from tests.test_paper import merge
 
-PACKAGES = {"uv": "`.ci/run` installs it", "isic-cli": "the program `isic` below"}
+PACKAGES = {
+    "uv": "`.ci/run` installs it",
+    "isic-cli": "the program `isic` below",
+    "s3fs": "a folder of this disk stands for the store (`settings.lay_out_mine`)",
+}
 """What documents install with pip, and why nothing is installed for them here."""
 
 DIALS = {
@@ -76,32 +80,68 @@ def settle(finished: Path, folder: Path) -> Path:
         (programs / name).write_text(f"#!/bin/bash\n{script}\n")
         (programs / name).chmod(0o755)
     shrink(folder, "ham10000")
+    for name, made in (("generator", "dermdit/generator"), ("vae", "autoencoder")):
+        shutil.copytree(folder / "data/06_models" / made, folder / "models" / name)
     return folder
 
 
 def shrink(folder: Path, env: str) -> None:
-    """Give an environment the sizes of `test`, and phantoms for archives."""
+    """Give an environment the sizes of `test`, which go before its own, and phantoms for archives."""
     conf = folder / "conf"
     own, toy = (_read(conf / name / "parameters.yml") for name in (env, "test"))
     log_often = {"denoiser_training": {"log_steps": 10}} if "denoiser_training" in own else {}
     (conf / env / "parameters.yml").write_text(yaml.safe_dump(merge(merge(own, toy), log_often)))
     catalogs = [_read(file).get("sources", {}).get("sources", {}) for file in (conf / env).rglob("catalog*.yml")]
-    for number, (name, source) in enumerate(merge({}, {k: v for c in catalogs for k, v in c.items()}).items()):
-        place = folder / "data/01_raw" / Path(source.get("path", name)).name
-        if source["layout"] == "table":
-            write_table(place, source, number)
-        elif source["layout"] != "phantom" and not place.exists():
-            write_source(place, source, number, 60, 64)
+    for number, (name, source) in enumerate({k: v for c in catalogs for k, v in c.items()}.items()):
+        lay_source(folder / "data/01_raw", name, source, number)
 
 
-def write_table(folder: Path, source: dict[str, Any], number: int) -> pd.DataFrame:
-    """Write phantoms and a table of exactly the columns, and at least the words, that a source of the catalog names.
+def lay_source(raw: Path, name: str, source: dict[str, Any], number: int) -> pd.DataFrame | None:
+    """Write phantoms for a source of the catalog: in its layout, as a folder or a zip archive.
 
     Returns:
-        What a manifest has to say of them: our columns, our words; `image` is the name without its ending.
+        What a manifest has to say of a layout that translates (`translated`); None of others.
     """
-    rows, contents = draw(number, 6, 64)
+    place = raw / source.get("path", name).split("01_raw/")[-1].split("}/")[-1]
+    folder = place.with_suffix("")
+    if source["layout"] in ("table", "imagefolder"):
+        expected = _lay_translated(raw, folder, source, number)
+    elif source["layout"] == "phantom" or folder.exists():
+        return None
+    else:
+        expected = None
+        write_source(folder, source, number, 60, 64)
+    if place.suffix == ".zip":
+        shutil.make_archive(str(folder), "zip", folder)
+    return expected
+
+
+def _lay_translated(raw: Path, folder: Path, source: dict[str, Any], number: int) -> pd.DataFrame:
+    """Write images and exactly the columns, and at least the words, that a source names."""
+    rows, contents = draw(number, 24 if source["role"] == "train" else 6, 64)
     rows = rows.rename(columns={"name": "image"})
+    said, ours = translated(rows, source)
+    is_table = source["layout"] == "table"
+    folders = pd.Series(".", rows.index)
+    if not is_table:
+        split = "train" if source["role"] == "train" else "test"
+        folders = said.pop("label").map(lambda word: f"{split}/{word}") if "label" in said else folders
+        said["file_name"] = folders + "/" + rows["image"] + ".png"
+    for name, place, content in zip(rows["image"], folders, contents, strict=True):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / f"{name}.png").write_bytes(content)
+    if is_table or len(said.columns) > 1:
+        table = source.get("table", "metadata.csv")
+        said.to_csv(raw / table.split("}/")[-1] if "}" in table else folder / table, index=False)
+    return ours.assign(image=rows["image"])
+
+
+def translated(rows: pd.DataFrame, source: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Turn records of phantoms into the columns and words of a source.
+
+    Returns:
+        What its table says, and what a manifest has to say of the same images.
+    """
     said, ours = pd.DataFrame(index=rows.index), pd.DataFrame(index=rows.index)
     for column, theirs in source["columns"].items():
         words = source.get("values", {}).get(column, {})
@@ -110,11 +150,7 @@ def write_table(folder: Path, source: dict[str, Any], number: int) -> pd.DataFra
             said[theirs], ours[column] = [word for word, _ in chosen], [word for _, word in chosen]
         else:
             ours[column] = said[theirs] = rows[column] if column in rows else pd.Series("", rows.index)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in zip(rows["image"], contents, strict=True):
-        (folder / f"{name}.png").write_bytes(content)
-    said.to_csv(folder / source["table"], index=False)
-    return ours
+    return said, ours
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -141,19 +177,22 @@ def type_in(folder: Path, *lines: str) -> str:
     return done.stdout + done.stderr
 
 
-def kedro_run(*words: str) -> str:
+def kedro_run(*words: str, command: str = "run") -> str:
     """Run `kedro run` in this process, by the same entry point; imports are what takes most of its time otherwise.
 
     Args:
         *words: What stands behind `kedro run`.
+        command: Another command of the project's in place of `run`.
 
     Returns:
         What it printed.
     """
     from dermdit_kedro.cli import cli
 
-    result = CliRunner().invoke(cli, ["run", *words])
-    assert result.exit_code == 0, f"kedro run {shlex.join(words)} fails:\n{result.output[-3000:]}\n{result.exception!r}"
+    result = CliRunner().invoke(cli, [command, *words])
+    assert result.exit_code == 0, (
+        f"kedro {command} {shlex.join(words)} fails:\n{result.output[-3000:]}\n{result.exception!r}"
+    )
     return str(result.output)
 
 

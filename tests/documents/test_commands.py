@@ -20,7 +20,7 @@ from tests.browser import serving
 from tests.conftest import ROOT
 from tests.documents.pages import PAGES, Block, Command, blocks, distinct, everything, recipe
 from tests.documents.rules import FIVE_GENERATORS, rules_of
-from tests.documents.settings import lay_out_mine
+from tests.documents.settings import lay_out_mine, mine_of
 from tests.documents.stand_ins import PACKAGES, SCRIPTS, SERVER, kedro_run, settle, shrink, turned_down, type_in
 from tests.prompts.captioning_server import CaptioningServer
 from tests.test_conf import loader
@@ -51,10 +51,7 @@ def each(name: str) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def settled(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished project, as `kedro run` leaves one, with what is needed to go on by the documents."""
-    folder = settle(finished_once, tmp_path_factory.mktemp("documents") / "dermdit_kedro")
-    lay_out_mine(folder)
-    shrink(folder, "mine")
-    return folder
+    return settle(finished_once, tmp_path_factory.mktemp("documents") / "dermdit_kedro")
 
 
 @pytest.fixture
@@ -72,7 +69,7 @@ def here(settled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @each("install")
 def test_what_is_installed_is_known(command: Command) -> None:
-    for package in command.words[2:]:
+    for package in (word for word in command.words[1:] if word not in ("pip", "install", "sync")):
         assert package in PACKAGES, f"{command.place}: name what stands for {package} in stand_ins.PACKAGES"
     assert "pip install --quiet uv\n" in CI
     assert "uv sync" in CI
@@ -138,6 +135,9 @@ def test_scripts(settled: Path, command: Command) -> None:
 def test_runs(here: Path, command: Command) -> None:
     env = command.option("--env", "-e")
     data = here / "data" / env if env else here / "data"
+    if env == "mine":
+        lay_out_mine(here, *mine_of(command.section))
+        shrink(here, "mine")
     options = ("--env", env) if env else ()
     if command.option("--pipeline", "-p") and not (data / "03_primary/manifest.parquet").exists():
         kedro_run(*options, "--pipeline", "data_engineering")
@@ -169,6 +169,11 @@ def test_a_slow_test_runs_the_paper(command: Command) -> None:
     assert command.words[2:] in [["--env", "paper", "--pipeline", name] for name in runs], (
         f"{command.place}: tests/test_paper.py runs {runs} of `--env paper` only"
     )
+
+
+@each("plan")
+def test_plans(here: Path, command: Command) -> None:
+    kedro_run(*command.words[2:], command="plan")
 
 
 @each("options")

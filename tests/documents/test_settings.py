@@ -8,7 +8,7 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from tests.documents.pages import Block
 from tests.documents.settings import file_of, lay_out_mine, yaml_blocks
-from tests.documents.stand_ins import kedro_run, shrink, write_table
+from tests.documents.stand_ins import kedro_run, lay_source, shrink
 from tests.test_conf import loader
 
 from dermdit_kedro.checks import refuse_parameters
@@ -53,8 +53,11 @@ def test_its_sources_are_read(tracked_project: Path, block: Block) -> None:
     for number, (name, source) in enumerate(said.items()):
         rows = manifest[manifest["source"] == name]
         assert (rows["role"] == source["role"]).all()
-        if source["layout"] == "table":
-            expected = write_table(tracked_project / "expected", source, number)
-            for column in set(expected) & set(manifest) - {"image"}:
+        expected = lay_source(tracked_project / "expected", name, source, number)
+        if expected is not None:
+            rows = rows.set_index(rows["image_id"].str.extract(r"([^/]+)$", expand=False))
+            rows, expected = rows.sort_index(), expected.set_index("image").sort_index()
+            assert list(rows.index) == list(expected.index)
+            for column in set(expected) & set(manifest):
                 told, meant = (table[column].astype("object").fillna("unknown") for table in (rows, expected))
                 assert told.tolist() == meant.tolist(), column
