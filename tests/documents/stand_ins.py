@@ -148,8 +148,10 @@ def translated(rows: pd.DataFrame, source: dict[str, Any]) -> tuple[pd.DataFrame
         if words:
             chosen = [list(words.items())[index % len(words)] for index in rows.index]
             said[theirs], ours[column] = [word for word, _ in chosen], [word for _, word in chosen]
+        elif column in rows:
+            ours[column] = said[theirs] = rows[column]
         else:
-            ours[column] = said[theirs] = rows[column] if column in rows else pd.Series("", rows.index)
+            said[theirs] = ""
     return said, ours
 
 

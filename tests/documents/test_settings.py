@@ -55,7 +55,7 @@ def test_its_sources_are_read(tracked_project: Path, block: Block) -> None:
         assert (rows["role"] == source["role"]).all()
         expected = lay_source(tracked_project / "expected", name, source, number)
         if expected is not None:
-            rows = rows.set_index(rows["image_id"].str.extract(r"([^/]+)$", expand=False))
+            rows = rows.set_index(rows["file"].map(lambda file: Path(file).stem))
             rows, expected = rows.sort_index(), expected.set_index("image").sort_index()
             assert list(rows.index) == list(expected.index)
             for column in set(expected) & set(manifest):
