@@ -53,7 +53,7 @@ def lay_out_mine(folder: Path, *wanted: Block) -> dict[str, Any]:
     for source in files["catalog.yml"].get("sources", {}).get("sources", {}).values():
         source.pop("credentials", None)
     for name, content in files.items():
-        (mine / name).write_text(yaml.safe_dump(content))
+        (mine / name).write_text(yaml.safe_dump(content, sort_keys=False))
     return {key: value for content in files.values() for key, value in content.items()}
 
 
