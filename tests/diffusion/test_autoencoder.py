@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -18,7 +19,7 @@ from dermdit_kedro.diffusion.latents import LatentStack, encode
 from dermdit_kedro.diffusion.parameters import AutoencoderConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.perceptual import PerceptualDistance
-from dermdit_kedro.diffusion.reconstruction import measure_distance, reconstruction_psnr
+from dermdit_kedro.diffusion.reconstruction import _compared, measure_distance, reconstruction_psnr
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.pipelines.generative_training import nodes
@@ -315,3 +316,10 @@ def test_a_perfect_autoencoder_is_at_no_distance_and_small_groups_get_a_reason(s
             return type("Out", (), {"sample": z.mean((2, 3), keepdim=True).expand_as(z)})
 
     assert measure_distance(Grey(), stacks, tones, 0)["value"] > 100
+
+
+def test_only_the_training_images_that_a_floor_needs_are_looked_at():
+    """The first as many as there are held-out ones, and of each tone as many as are held out of it."""
+    train, val = np.array(["light"] * 6 + ["dark"] * 3 + ["brown"] * 2), np.array(["light"] * 2 + ["dark"] * 2)
+    assert _compared(train, val).tolist() == [True] * 4 + [False] * 2 + [True, True, False, False, False]
+    assert _compared(train[:2], val).all()

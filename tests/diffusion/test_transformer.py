@@ -11,6 +11,7 @@ from dermdit_kedro.diffusion.transformer import (
     Attention,
     DermDiTTransformer2DModel,
     SingleTokenAttention,
+    _attend,
     patchify,
     unpatchify,
 )
@@ -212,3 +213,27 @@ def _count(d, e, k, depth):
 
 def test_parameter_count_follows_its_formula():
     assert sum(p.numel() for p in _model().parameters()) == _count(32, 12, 4 * 2 * 2, 2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_of_a_cpu_in_bfloat16_is_the_fused_kernels(masked):
+    generator = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(2, 4, n, 8, generator=generator) for n in (6, 9, 9))
+    mask = torch.rand(2, 1, 1, 9, generator=generator) < 0.6 if masked else None
+    if mask is not None:
+        mask[..., 0] = True  # the timestep is always seen
+    exact = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    assert torch.equal(_attend(q, k, v, mask), exact)
+    rounded = _attend(*(x.bfloat16() for x in (q, k, v)), mask)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - exact).abs().max() < 0.03
+
+
+def test_autocast_gives_the_prediction_of_float32_to_its_rounding():
+    model = _woken(_model(adaln=True)).eval()
+    with torch.no_grad():
+        exact = model(*_inputs()).sample
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model(*_inputs()).sample
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - exact).norm() / exact.norm() < 0.02

@@ -119,6 +119,8 @@ def measure_distance(
     extractor = build_extractor(EXTRACTOR)
     rows = {split: _pick(len(stack), stable_seed(seed, "distance", split)) for split, stack in stacks.items()}
     tones = {split: np.asarray(tone_groups[split])[picked.numpy()] for split, picked in rows.items()}
+    compared = _compared(tones["train"], tones["val"])
+    rows["train"], tones["train"] = rows["train"][torch.from_numpy(compared)], tones["train"][compared]
     progress = Progress("measure the reconstructions' distance", sum(map(len, rows.values())))
     parts: dict[str, list[NDArray[np.float32]]] = {"train": [], "val": [], "redrawn": []}
     for split in ("train", "val"):
@@ -143,6 +145,14 @@ def measure_distance(
 def _pick(count: int, seed: int) -> Tensor:
     """Pick at most `MAX_IMAGES` positions in random order."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:MAX_IMAGES]
+
+
+def _compared(train: NDArray[Any], val: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which training images a floor needs: the first as many as are held out, over all and of each tone group."""
+    place = pd.Series(train).groupby(train).cumcount().to_numpy()
+    held_out = pd.Series(val).value_counts()
+    wanted = pd.Series(train).map(held_out).fillna(0).to_numpy()
+    return (np.arange(len(train)) < len(val)) | (place < wanted)
 
 
 def _distance(

@@ -60,6 +60,8 @@ class Trainer:
 
         AcceleratorState._reset_state(reset_partial_state=False)
         self.job, self.training, self.seed, self.what, self.num_examples = job, training, seed, what, num_examples
+        if training.mixed_precision == "auto":
+            raise ValueError("mixed_precision must be settled before a job is made (`settle_precision`). Got auto")
         self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
         if training.mixed_precision == "fp16" and self.accelerator.device.type == "cpu":  # accelerate would not say so
             raise UserError("mixed_precision must be no or bf16 on a CPU, which has no fp16 autocast. Got fp16")

@@ -20,7 +20,7 @@ class TrainingConfig(Parameters):
         max_grad_norm: Bound on the global gradient norm.
         ema_decay: Decay of the moving average of the weights, warmed up as (1 + step) / (10 + step);
             null for none.
-        mixed_precision: Autocast dtype; `no` is float32.
+        mixed_precision: Autocast dtype; `no` is float32, `auto` bf16 where the device computes in it natively.
         gradient_accumulation_steps: Parts that each process works its share of the batch in, one after the other,
             where memory is short; the batch stays what it is.
         gradient_checkpointing: Whether activations are computed twice instead of kept: more time for less memory.
@@ -42,7 +42,7 @@ class TrainingConfig(Parameters):
     lr_scheduler: Literal["constant", "cosine"] = "constant"
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float | None = Field(default=None, ge=0, lt=1)
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: Literal["no", "fp16", "bf16", "auto"] = "no"
     gradient_accumulation_steps: int = Field(default=1, gt=0)
     gradient_checkpointing: bool = False
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dermdit_kedro.training.footprint import Workload, draw_batch
+from dermdit_kedro.training.precision import settle_precision
 
 
 def time_step(workload: Workload, device: torch.device, budget_s: float) -> float:
@@ -22,7 +23,7 @@ def time_step(workload: Workload, device: torch.device, budget_s: float) -> floa
         Seconds of the fastest: forward and backward pass, clipping and AdamW.
     """
     model = workload.build().to(device).train()
-    training = workload.training
+    training = settle_precision(workload.training, device.type)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, fused=True)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(training.mixed_precision)

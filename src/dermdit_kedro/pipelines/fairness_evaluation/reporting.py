@@ -128,14 +128,8 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
     names = [variant.name for variant in variants]
     drawn = _entries(names, "synthetic_images", "synthetic_manifest", "synthetic_features", "training_history")
     drawn.append("autoencoder_report")
-    told = [
-        "data_report",
-        "autoencoder_report",
-        "arm_comparison",
-        "verdict",
-        *_entries(prompt_sets, "prompt_audit"),
-        *FIGURES,
-    ]
+    told = ["data_report", "autoencoder_report", "arm_comparison", "verdict", *FIGURES]
+    told += _entries(prompt_sets, "prompt_audit")
     told += _entries(names, "training_history", "image_metrics", "screening")
     told += _entries([variant.name for variant in variants if variant.prompt_set], "prompt_swap_figure")
     told += _entries(arms, "diagnosis_metrics", "group_fairness")
@@ -157,12 +151,7 @@ def create_reporting_pipeline(variants: Sequence[Variant], arms: Sequence[str], 
             ),
             Node(
                 write_report,
-                {
-                    **{name: name for name in told},
-                    **settings,
-                    "image_size": "params:image_size",
-                    "provenance": "provenance",
-                },
+                {**{name: name for name in (*told, "provenance")}, **settings, "image_size": "params:image_size"},
                 ["summary", "report"],
                 name="write_report",
             ),

@@ -15,6 +15,7 @@ from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
 from dermdit_kedro.report.summary import kind_of_data
 from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.precision import settle_precision
 
 
 def _rows_to_learn_from(manifest: pd.DataFrame, images: ImageFolder) -> pd.DataFrame:
@@ -64,8 +65,8 @@ def train_autoencoder(
         "train_autoencoder",
         "dermdit_kedro.diffusion.autoencoder",
         config={
-            "autoencoder": autoencoder, "training": autoencoder_training, "image_size": image_size, "seed": seed,
-            "weights": fingerprint_weights(autoencoder.pretrained),
+            "training": settle_precision(autoencoder_training, launch_config.device), "autoencoder": autoencoder,
+            "weights": fingerprint_weights(autoencoder.pretrained), "image_size": image_size, "seed": seed,
         },
         inputs={"images": images, "examples": _rows_to_learn_from(manifest, images)[["file", "split", "tone_group"]]},
     )  # fmt: skip
@@ -153,11 +154,12 @@ def train_denoiser(
             "Run `kedro run --pipeline prompting` again"
         )
     rows["text_row"] = rows["text_row"].fillna(0).astype("int64") if denoiser.conditional else 0
+    training = settle_precision(denoiser_training, launch_config.device)
     job = create_job(
         work_dir,
         "train_denoiser",
         "dermdit_kedro.diffusion.train",
-        config={"denoiser": denoiser, "objective": objective, "training": denoiser_training, "seed": seed},
+        config={"denoiser": denoiser, "objective": objective, "training": training, "seed": seed},
         inputs={
             "latents": latents, "text_embeddings": text_embeddings, "autoencoder": autoencoder_folder,
             "examples": rows[["latent_row", "text_row", "split", "tone_group"]],

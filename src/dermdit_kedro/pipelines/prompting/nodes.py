@@ -18,6 +18,7 @@ from dermdit_kedro.prompts.parameters import (
     TextEncoderConfig,
     TextEncoderTraining,
 )
+from dermdit_kedro.training.precision import settle_precision
 
 ENCODING_BATCH = 64
 """Prompts encoded at once; speed alone."""
@@ -147,7 +148,7 @@ def train_text_encoder(
             raise UserError(f"the split 'train' must hold at least one image; the manifest has {len(manifest)} rows")
         pairs = _with_files(train.merge(drafts[["image_id", "prompt"]], on="image_id", validate="1:1"), images)
         pairs = pairs.drop(columns="sha256")
-        config |= {"training": text_encoder_training, "seed": seed}
+        config |= {"training": settle_precision(text_encoder_training, launch_config.device), "seed": seed}
         inputs = {"images": images, "pairs": pairs}
     job = create_job(work_dir, "train_text_encoder", "dermdit_kedro.prompts.text_encoder", config=config, inputs=inputs)
     launch(job, launch_config if text_encoder.pretrained is None else launch_config.alone())
