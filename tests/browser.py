@@ -106,6 +106,26 @@ class Page:
         return message
 
 
+def browse(url: str, *options: str, size: tuple[int, int] = DESK, budget_ms: int = 8000) -> str:
+    """Open a page once, for what only the command line of the browser can do.
+
+    Args:
+        url: The page; hosts other than this machine are not resolved.
+        *options: Of Chromium, such as `--print-to-pdf=<file>` or a setting it starts with.
+        size: Of the window, width and height in pixels.
+        budget_ms: How long the page's own clock runs.
+
+    Returns:
+        Standard output: the document after its scripts ran, with `--dump-dom`.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        window = [f"--window-size={size[0]},{size[1]}", f"--virtual-time-budget={budget_ms}"]
+        command = [*_command(profile), *window, *options, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
 @contextlib.contextmanager
 def browsing() -> Iterator[Page]:
     """Run a browser without a window, which finds no host but this machine, and end it.
@@ -113,17 +133,13 @@ def browsing() -> Iterator[Page]:
     Yields:
         A page of it.
     """
-    browser = find_browser()
-    assert browser is not None
     for_browser, requests = os.pipe()
     answers, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
             # the protocol's own numbers: 3 to read from, 4 to write to
-            "bash", "-c", f'exec "$@" 3<&{for_browser} 4>&{from_browser}', "bash", browser,
-            "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
+            "bash", "-c", f'exec "$@" 3<&{for_browser} 4>&{from_browser}', "bash",
+            *_command(profile), "--remote-debugging-pipe",
         ]  # fmt: skip
         process = subprocess.Popen(
             command, pass_fds=(for_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -187,6 +203,16 @@ def serving_files(folder: Path) -> Iterator[str]:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
+
+
+def _command(profile: str) -> list[str]:
+    browser = find_browser()
+    assert browser is not None
+    return [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
+    ]  # fmt: skip
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
