@@ -61,6 +61,8 @@ class Command:
     @cached_property
     def words(self) -> list[str]:
         """Its words as a shell reads them; `uv run` with its options and settings of variables left out."""
+        if self.text.startswith("#!"):
+            return ["bash", "-c", self.text]
         words = [word for word in shlex.split(self.text.replace("\n", " ; ")) if word != "..."]
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             words = words[1:]
@@ -138,7 +140,7 @@ def distinct(wanted: list[Command]) -> list[Command]:
 
 def _of_block(block: Block) -> Iterator[Command]:
     """Yield the commands of a block: a line each, or several with `&&` or `;` between; a here-document is one."""
-    if "<<" in block.text:
+    if "<<" in block.text or block.text.startswith("#!"):
         yield Command(block.text.strip(), block.place, block.before, section=block.section)
         return
     line, remark, setting = block.line, "", ()

@@ -42,7 +42,7 @@ def _runs(command: Command) -> bool:
 
 
 def _is_ours(command: Command) -> bool:
-    return command.words[1:2] in (["run"], ["plan"])
+    return command.words[1:2] in (["run"], ["plan"], ["package"])
 
 
 def _is_whole(command: Command) -> bool:
@@ -63,7 +63,8 @@ def _is_module(command: Command) -> bool:
 
 RULES = (
     Rule("install", "`.ci/run` does it, or a stand-in is named in `stand_ins.PACKAGES`",
-         lambda command: command.words[:2] in (["pip", "install"], ["uv", "sync"], ["uv", "pip"])),
+         lambda command: command.words[:2] in (["pip", "install"], ["uv", "sync"], ["uv", "pip"])
+         and not command.words[-1].endswith(".whl")),
     Rule("clone", "this repository: not run", lambda command: command.words[:2] == ["git", "clone"]),
     Rule("make", "the target is there, and each of its commands is treated by one of these rules", _begins("make")),
     Rule("check", "`.ci/run` runs the program", _begins(*CHECKERS)),
@@ -78,6 +79,13 @@ RULES = (
          lambda command: command.words[:2] == ["kedro", "plan"]),
     Rule("options", "checked: options of `kedro run`, and parameters by name, type and combination",
          lambda command: command.words[0].startswith("--")),
+    Rule("batch script", "run by bash, with stand-ins for Slurm; `kedro plan` reads the options of its `kedro run`",
+         lambda command: command.text.startswith("#!")),
+    Rule("package", "run by tests/test_package.py",
+         lambda command: command.words[:2] == ["kedro", "package"] or command.words[0] == "dermdit-kedro"
+         or command.words[-1].endswith(".whl")),
+    Rule("lock", "not run: it asks the registry for what is new; the file it writes is there and tested",
+         lambda command: command.words[:2] == ["uv", "export"]),
     Rule("server", "started in a finished project until it answers", _is_server),
     Rule("kedro", "run in a finished project",
          lambda command: command.words[0] == "kedro" and not (_is_ours(command) or _is_server(command))),
@@ -95,6 +103,7 @@ LANGUAGES = {
     **dict.fromkeys(("bash", "sh", "shell", "console"), "bash: command by command, by the rules below"),
     "python": "run as it is in a finished project",
     "yaml": "loaded from the file that the text names, checked, and its sources read",
+    "toml": "parsed, and Kedro's table in it is this project's",
     "text": "shown, not run",
 }
 

@@ -57,6 +57,20 @@ def lay_out_mine(folder: Path, *wanted: Block) -> dict[str, Any]:
     return {key: value for content in files.values() for key, value in content.items()}
 
 
+def params_of(section: str) -> dict[str, Any]:
+    """The parameters that a section's commands on `mine` give with `--params`; a shell's variables are this machine."""
+    given: dict[str, Any] = {}
+    for block in (block for page in PAGES for block in blocks(page) if block.section == section):
+        for pairs in re.findall(r"--env mine .*--params \"([^\"]+)\"", block.text):
+            for key, value in re.findall(r"([\w.]+)=([^,]+)", pairs):
+                *above, name = key.split(".")
+                inner = given
+                for part in above:
+                    inner = inner.setdefault(part, {})
+                inner[name] = yaml.safe_load(re.sub(r"\$\w+", "localhost", value))
+    return given
+
+
 def mine_of(section: str) -> list[Block]:
     """The blocks that make `mine` for the commands of a section: its own, after the sources of the first page."""
     sources = next(block for block in yaml_blocks() if "sources" in yaml.safe_load(block.text))

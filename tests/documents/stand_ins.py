@@ -19,6 +19,7 @@ from tests.test_paper import merge
 PACKAGES = {
     "uv": "`.ci/run` installs it",
     "isic-cli": "the program `isic` below",
+    "kedro-airflow": "nothing: what came of it is dated on the page that names it",
     "s3fs": "a folder of this disk stands for the store (`settings.lay_out_mine`)",
 }
 """What documents install with pip, and why nothing is installed for them here."""
@@ -38,6 +39,7 @@ DIALS = {
 
 SERVER = "http://localhost:11434/v1"
 PROGRAMS = {
+    "scontrol": "echo localhost",
     "open": 'test -e "$1"',
     "xdg-open": 'test -e "$1"',
     "isic": f'PYTHONPATH={ROOT}/tests/dermoscopy exec {sys.executable} {ROOT}/tests/documents/isic.py "$@"',
@@ -79,6 +81,9 @@ def settle(finished: Path, folder: Path) -> Path:
     for name, script in PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/bash\n{script}\n")
         (programs / name).chmod(0o755)
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/kedro").write_text(f'#!/bin/bash\nshift\nexec {sys.executable} -m kedro plan "$@"\n')
+    (folder / ".venv/bin/kedro").chmod(0o755)
     shrink(folder, "ham10000")
     for name, made in (("generator", "dermdit/generator"), ("vae", "autoencoder")):
         shutil.copytree(folder / "data/06_models" / made, folder / "models" / name)
@@ -165,15 +170,15 @@ def environment(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def type_in(folder: Path, *lines: str) -> str:
+def type_in(folder: Path, *lines: str, **variables: str) -> str:
     """Type lines into a shell in a folder; return what they said.
 
     Raises:
         AssertionError: If one fails.
     """
     done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(lines)], cwd=folder, env=environment(folder), capture_output=True, text=True,
-        check=False,
+        ["bash", "-e", "-c", "\n".join(lines)], cwd=folder, env={**environment(folder), **variables}, text=True,
+        capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{lines[-1]} fails:\n{(done.stdout + done.stderr)[-3000:]}"
     return done.stdout + done.stderr

@@ -95,9 +95,10 @@ def test_there_are_tests_by_these_options() -> None:
     wanted = of("tests")
     given = [command.words[1:] for command in wanted]
     given = [words if any((ROOT / word).exists() for word in words) else [*words, "tests/documents"] for words in given]
+    outside = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     done = subprocess.run(
         [sys.executable, "-c", COLLECT], cwd=ROOT, input=json.dumps(given),
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False, env=outside,
     )  # fmt: skip
     statuses = re.findall(r"^collected (\d)$", done.stdout, re.MULTILINE)
     assert len(statuses) == len(wanted), (done.stdout + done.stderr)[-3000:]
@@ -176,6 +177,26 @@ def test_plans(here: Path, command: Command) -> None:
     kedro_run(*command.words[2:], command="plan")
 
 
+@each("batch script")
+def test_batch_scripts(settled: Path, command: Command) -> None:
+    lay_out_mine(settled, *mine_of(command.section))
+    shrink(settled, "mine")
+    said = type_in(settled, command.text, SLURM_JOB_NODELIST="localhost", SLURM_CPUS_PER_TASK="1")
+    assert "train_denoiser" in said
+
+
+@each("package")
+def test_the_package_is_tested(command: Command) -> None:
+    test = (ROOT / "tests/test_package.py").read_text()
+    for word in ("package", "wheel", "dermdit-kedro"):
+        assert word in test
+
+
+@each("lock")
+def test_the_lock_is_there(command: Command) -> None:
+    assert (ROOT / command.words[-1]).is_file()
+
+
 @each("options")
 def test_options(here: Path, command: Command) -> None:
     from kedro.framework.project import pipelines
@@ -216,6 +237,7 @@ def test_notebooks_are_run(command: Command) -> None:
 @each("joining")
 def test_joining_waits_for_jobs(settled: Path, command: Command) -> None:
     log = settled / "joining.log"
+    (settled / command.words[3]).mkdir(parents=True, exist_ok=True)
     with log.open("w") as out:
         machine = subprocess.Popen([sys.executable, *command.words[1:]], cwd=settled, stdout=out, stderr=out)
     try:

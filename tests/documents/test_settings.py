@@ -1,13 +1,14 @@
 """The blocks of YAML, written where the text says: they load, their values are taken, their sources are read."""
 
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
-from tests.documents.pages import Block
-from tests.documents.settings import file_of, lay_out_mine, yaml_blocks
+from tests.documents.pages import PAGES, ROOT, Block, blocks
+from tests.documents.settings import file_of, lay_out_mine, params_of, yaml_blocks
 from tests.documents.stand_ins import kedro_run, lay_source, shrink
 from tests.test_conf import loader
 
@@ -25,10 +26,19 @@ def test_every_block_names_its_file() -> None:
     assert others == [], f"of another program than Kedro: add a test. Kedro's files here are {', '.join(CONF)}"
 
 
+def test_toml_is_of_this_project() -> None:
+    found = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
+    own = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["kedro"]
+    for block in found:
+        said = tomllib.loads(block.text).get("tool", {}).get("kedro", {})
+        assert said.keys() <= own.keys(), block.place
+        assert all(said[key] == own[key] for key in said.keys() - {"source_dir"}), block.place
+
+
 @each_block
 def test_the_environment_loads_and_its_values_are_taken(project: Path, block: Block) -> None:
     said = lay_out_mine(project, block)
-    loaded = loader(project, "mine")
+    loaded = loader(project, "mine", params_of(block.section) or None)
     refuse_parameters(loaded["parameters"], dict(pipelines))
     refuse_combinations(loaded["parameters"])
     catalog = DataCatalog.from_config(loaded["catalog"])
