@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from tests.benchmarks.racing import BASE, S4, TOY, Race, Size, say
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dermdit_kedro.dermoscopy.images import to_float
+from dermdit_kedro.diffusion import transformer
 from dermdit_kedro.diffusion.autoencoder import build_autoencoder
 from dermdit_kedro.diffusion.denoisers import build_denoiser
 from dermdit_kedro.diffusion.latents import LatentStack, encode
@@ -38,7 +39,9 @@ TEXT_DIM = 512
 EXAMPLES = 256
 EPOCHS = 10
 """Over which the cost of caching is spread."""
-FASTEST = "bf16" if {"avx512_bf16", "amx_bf16"} & {k for k, v in torch.cpu.get_capabilities().items() if v} else "no"
+FASTEST: Literal["no", "bf16"] = (
+    "bf16" if {"avx512_bf16", "amx_bf16"} & {k for k, v in torch.cpu.get_capabilities().items() if v} else "no"
+)
 """bf16 where the CPU computes in it; where it only emulates it, float32."""
 
 
@@ -54,9 +57,12 @@ class Ours:
         size: Of the denoiser and what it is given.
         words: Tokens of a prompt that are kept, all of them real or, beyond `WORDS`, padding.
         adaln: Whether blocks are modulated.
+        precision: What the step computes in.
     """
 
-    def __init__(self, folder: Path, size: Size, words: int, adaln: bool = False) -> None:
+    def __init__(
+        self, folder: Path, size: Size, words: int, adaln: bool = False, precision: Literal["no", "bf16"] = FASTEST
+    ) -> None:
         rng = np.random.default_rng(0)
         moments = rng.standard_normal((EXAMPLES, 2, 2, size.channels, size.latent, size.latent), dtype="float32")
         folder.mkdir()
@@ -71,7 +77,7 @@ class Ours:
         )
         model = build_denoiser(config, size.latent, size.channels, TEXT_DIM)
         training = TrainingConfig(
-            max_train_steps=10**6, batch_size=size.batch, learning_rate=1e-4, ema_decay=0.99, mixed_precision=FASTEST
+            max_train_steps=10**6, batch_size=size.batch, learning_rate=1e-4, ema_decay=0.99, mixed_precision=precision
         )
         job = create_job(folder / "work", "train", "none", config={"training": training})
         self.objective, self.size, self.loading = Objective(ObjectiveConfig(prediction_type="epsilon")), size, 0.0
@@ -165,6 +171,34 @@ def test_training_step(benchmark: BenchmarkFixture, race: Race, measuring: bool,
     say(benchmark, measuring, {**seconds, **{f"{k} / ours": v / mine for k, v in seconds.items() if k != "ours"}})
     assert np.isfinite([loss for part in losses.values() for loss in part]).all()
     assert all(len(part) == len(losses["ours"]) for part in losses.values())
+
+
+@pytest.mark.benchmark(group="training step")
+def test_step_in_bfloat16(
+    benchmark: BenchmarkFixture, race: Race, measuring: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The miniature in float32, in bfloat16 as it is, and with the fused kernel of attention in its place."""
+    size, ours = BASE if measuring else TOY, transformer._attend
+
+    def fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    losses: dict[str, list[float]] = {"float32": [], "bfloat16": [], "bfloat16, fused kernel": []}
+
+    def contender(name: str) -> Callable[[], None]:
+        made = Ours(tmp_path / name, size, size.text, adaln=True, precision="no" if name == "float32" else "bf16")
+
+        def step() -> None:
+            monkeypatch.setattr(transformer, "_attend", fused if "fused" in name else ours)
+            losses[name].append(made.step())
+
+        return step
+
+    seconds = race({name: contender(name) for name in losses}, rounds=9)
+    mine = seconds["bfloat16"]
+    say(benchmark, measuring, {**seconds, **{f"{k} / bfloat16": v / mine for k, v in seconds.items() if v != mine}})
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] == pytest.approx(losses["bfloat16, fused kernel"], rel=0.02)
 
 
 @pytest.mark.benchmark(group="training step")
