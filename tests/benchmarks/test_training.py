@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,14 +34,15 @@ from dermdit_kedro.jobs import create_job
 from dermdit_kedro.training.checkpoints import load_checkpoint, save_checkpoint
 from dermdit_kedro.training.engine import Trainer
 from dermdit_kedro.training.parameters import TrainingConfig
+from dermdit_kedro.training.precision import settle_precision
 
 TEXT_DIM = 512
 EXAMPLES = 256
 EPOCHS = 10
 """Over which the cost of caching is spread."""
-FASTEST: Literal["no", "bf16"] = (
-    "bf16" if {"avx512_bf16", "amx_bf16"} & {k for k, v in torch.cpu.get_capabilities().items() if v} else "no"
-)
+FASTEST = settle_precision(
+    TrainingConfig(max_train_steps=1, batch_size=1, learning_rate=1, mixed_precision="auto"), "cpu"
+).mixed_precision
 """bf16 where the CPU computes in it; where it only emulates it, float32."""
 
 
@@ -60,9 +61,7 @@ class Ours:
         precision: What the step computes in.
     """
 
-    def __init__(
-        self, folder: Path, size: Size, words: int, adaln: bool = False, precision: Literal["no", "bf16"] = FASTEST
-    ) -> None:
+    def __init__(self, folder: Path, size: Size, words: int, adaln: bool = False, precision: Any = FASTEST) -> None:
         rng = np.random.default_rng(0)
         moments = rng.standard_normal((EXAMPLES, 2, 2, size.channels, size.latent, size.latent), dtype="float32")
         folder.mkdir()
