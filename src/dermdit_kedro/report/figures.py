@@ -173,7 +173,7 @@ def group_performance_figure(diagnosis: Mapping[str, Mapping[str, Any]]) -> go.F
     caption = (
         "Area under the ROC curve by what the classifier was trained on and by estimated tone, with 95 % intervals. "
         "Look for an arm whose points lie together (fair) and high (accurate); the verdict, not the overlap of "
-        "intervals, says whether arms differ. The dotted line is guessing; a missing point is a group too small to judge."
+        "intervals, says whether arms differ. The dotted line is guessing; a missing point: too few to judge."
     )
     finish(figure, "Diagnosis by tone", caption, 130 + 250 * max(len(test_sets), 1))
     return figure.update_layout(margin_t=76, margin_b=36, legend_y=1 + 0.12 / max(len(test_sets), 1))
