@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from kedro.framework.session import KedroSession
+from kedro.io import DataCatalog
 
+from dermdit_kedro.datasets.sources import SourcesDataset
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.headlines import headlines, note
-from dermdit_kedro.hooks import PROGRESS, TRACKING
+from dermdit_kedro.hooks import PROGRESS, TRACKING, _layouts
 from dermdit_kedro.parameters import Parameters
 from dermdit_kedro.terminal import print_summary
 from dermdit_kedro.tracking import Measurement, measurements, plain_parameters, run_name, run_tags
@@ -144,6 +146,15 @@ def test_a_run_is_named_by_what_it_is() -> None:
 def test_tags_say_whose_images_were_read(layouts: list[str], data: str, tmp_path: Path) -> None:
     tags = run_tags({"env": "test", "pipeline_names": ["tables"], "project_path": tmp_path.as_posix()}, layouts)
     assert tags == {"environment": "test", "pipeline": "tables", "data": data}
+
+
+def test_the_layouts_of_a_catalog_are_words_not_entries() -> None:
+    entries = {
+        "drawn": {"layout": "phantom", "role": "train"},
+        "clinic": {"layout": "ddi", "role": "test", "path": "x"},
+    }
+    assert _layouts(DataCatalog({"sources": SourcesDataset(sources=entries)})) == ["phantom", "ddi"]
+    assert _layouts(DataCatalog()) == []
 
 
 def test_a_run_within_a_repository_names_its_commit(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ class TrackingHook:
 def _layouts(catalog: DataCatalog) -> list[str]:
     """Return the layouts of the sources, if the catalog has some."""
     sources = catalog.get("sources")
-    return list(sources._describe()["sources"].values()) if sources is not None else []
+    return [entry["layout"] for entry in sources._describe()["sources"].values()] if sources is not None else []
 
 
 CHECKS = ChecksHook()
