@@ -272,3 +272,16 @@ def test_the_page_of_the_command_line_shows_options_and_names_that_are_there(roo
         shown |= {name for name, value in context.params.items() if value}
     asked = {"env", "pipelines", "params", "tags", "namespaces", "node_names", "from_nodes", "only_missing_outputs"}
     assert asked <= shown
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-5", "1e308"])
+def test_durations_that_no_node_can_take_are_nothing_known(seconds: str, tmp_path: Path) -> None:
+    file = tmp_path / "durations.json"
+    file.write_text(f'{{"train": [[{seconds}, 1, "k", "m", "2026-11-28"], null, ""]}}')
+    assert read_records(file) == {}
+
+
+def test_a_day_that_is_none_is_nothing_known(tmp_path: Path) -> None:
+    file = tmp_path / "durations.json"
+    file.write_text('{"train": [[1, 1, "k", "m", "[/nope]"], null, ""]}')
+    assert read_records(file) == {}

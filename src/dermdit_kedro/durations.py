@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from dermdit_kedro import __version__
@@ -45,11 +45,11 @@ class Duration(NamedTuple):
         day: When, as an ISO date.
     """
 
-    seconds: float
-    amount: float | None
+    seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     kind: str
     machine: str
-    day: str
+    day: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 
     def scaled(self, amount: float | None, kind: str) -> float | None:
         """Return the seconds that another amount of the same kind of work would take on this machine, or null."""
