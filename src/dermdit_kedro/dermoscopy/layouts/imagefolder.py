@@ -140,7 +140,7 @@ def _read_typed(path: TableFile) -> pd.DataFrame:
         except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
             raise UserError(f"{path} is no parquet file, or was cut off: {error}") from error
     rows = []
-    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").split("\n"), 1):
         try:
             row = json.loads(line) if line.strip() else None
         except json.JSONDecodeError as error:
@@ -175,7 +175,7 @@ def _as_words(labels: pd.Series, options: ImageFolderOptions) -> pd.Series:
     given = {str(word).lower() for words in options.values.values() for word in words}
     return labels.map(
         lambda word: word if word.lower() in given else word.replace("_", " ").replace("-", " "), na_action="ignore"
-    )
+    ).astype("str")  # of nothing but nulls, map makes numbers
 
 
 def _own_columns(source: FolderSource, table: pd.DataFrame, is_named: bool) -> dict[str, str]:
