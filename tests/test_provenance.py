@@ -53,7 +53,12 @@ def test_the_files_beside_a_report(root: Path) -> None:
 
     entries: dict[str, object] = {}
     for file in sorted((root / "conf/base").glob("*/catalog*.yml")):
-        text = file.read_text().replace("${globals:paths.data}", "data").replace("${project_root:}", ".")
+        text = (
+            file.read_text()
+            .replace("${globals:paths.data}", "data")
+            .replace("${project_root:}", ".")
+            .replace("${conf_source:}", "conf")
+        )
         entries |= {k: v for k, v in yaml.safe_load(text).items() if k != "sources"}
     catalog = DataCatalog.from_config(entries)
     variants = (Variant("dermdit", prompt_set="five_attributes"),)

@@ -79,6 +79,12 @@ def generator(latents, text_embeddings, manifest, autoencoder, text_encoder, wor
     return _export(denoiser, autoencoder, text_encoder, manifest, work_dir)
 
 
+def test_a_generator_tells_nobody_where_it_was_made(generator, work_dir):
+    texts = {file: file.read_text() for file in generator.path.rglob("*") if file.suffix in (".json", ".md", ".txt")}
+    assert len(texts) > 5
+    assert [file.name for file, text in texts.items() if str(work_dir) in text or "_name_or_path" in text] == []
+
+
 def test_the_autoencoder_learns_and_reports(autoencoder, images):
     folder, report = autoencoder
     model = load_autoencoder(folder.path)

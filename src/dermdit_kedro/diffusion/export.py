@@ -3,12 +3,14 @@
 Run as a child: puts denoiser, autoencoder, text encoder, tokenizer and scheduler together.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 from diffusers import UNet2DConditionModel
 
 from dermdit_kedro import __version__
+from dermdit_kedro.atomic import write_json
 from dermdit_kedro.diffusion.model_card import write_model_card
 from dermdit_kedro.diffusion.parameters import DenoiserConfig, ObjectiveConfig, SamplerConfig
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
@@ -73,6 +75,7 @@ def main(job: Job) -> None:
         guidance_interval=list(sampler.guidance_interval),
     )
     pipeline.save_pretrained(job.result)
+    _forget_places(job.result)
     facts: dict[str, Any] = job.config("card", dict)
     write_model_card(
         job.result,
@@ -88,6 +91,14 @@ def main(job: Job) -> None:
         example=facts["prompts"][0] if denoiser_config.conditional and facts["prompts"] else "",
     )
     job.complete()
+
+
+def _forget_places(folder: Path) -> None:
+    """Take out of each part's configuration where it was loaded from: the folder is handed on, and names a home."""
+    for file in folder.glob("*/config.json"):
+        config = json.loads(file.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            write_json(file, config)
 
 
 if __name__ == "__main__":
