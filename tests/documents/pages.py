@@ -15,7 +15,7 @@ FENCE = re.compile(r"^( *)```([^\s`]*)([^\n`]*)\n(.*?)^\1```[ ]*$", re.DOTALL | 
 SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\s*\n))+)`(?!`)")
 TYPED = re.compile(
     r"(?:[A-Z_]+=\S+ )*"
-    r"(?:uv|make|bash|pip|python -m|kedro (?:run|plan|viz|catalog|registry|mlflow)|--params(?=[ =]\S))\b ?"
+    r"(?:(?:uv|make|bash|pip|python -m) \S|kedro (?:run|plan|viz|catalog|registry|mlflow)\b|--params[ =]\S)"
 )
 """How a code span begins that is a command, or options of one, and not a word."""
 

@@ -91,7 +91,7 @@ RULES = (
          lambda command: command.words[0] == "kedro" and not (_is_ours(command) or _is_server(command))),
     Rule("site", "built by tests/test_docs.py", lambda command: command.words[:2] == ["mkdocs", "build"]),
     Rule("notebook", "run from top to bottom by tests/test_smoke.py", _begins("jupyter")),
-    Rule("joining", "started until it waits for jobs, then interrupted",
+    Rule("joining", "started until it waits for jobs, then ended",
          lambda command: _is_module(command) and command.words[2] == "dermdit_kedro.joining"),
     Rule("script", "run in a finished project, or its options are checked (`stand_ins.SCRIPTS`)",
          lambda command: command.words[0] == "python" and command.words[1].endswith(".py")),

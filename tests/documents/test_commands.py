@@ -247,8 +247,11 @@ def test_joining_waits_for_jobs(settled: Path, command: Command) -> None:
                 break
             time.sleep(0.5)
     finally:
-        machine.send_signal(signal.SIGINT)
-        machine.wait(60)
+        machine.terminate()
+        try:
+            machine.wait(60)
+        finally:
+            machine.kill()
     assert "no longer at the disposal of others" in log.read_text()
 
 
@@ -264,9 +267,17 @@ def test_what_the_archive_s_client_exports_is_read(settled: Path, command: Comma
     assert rows["is_malignant"].notna().all()
 
 
-@each("shell")
+PAGE = Command("xdg-open data/08_reporting/report.html", "as a page may say")
+
+
+@pytest.mark.parametrize("command", [PAGE, *of("shell")], ids=lambda command: f"{command.place}: {command.key}")
 def test_the_shell(settled: Path, command: Command) -> None:
     type_in(settled, *command.setting, command.text)
+
+
+def test_what_is_not_there_is_not_opened(settled: Path) -> None:
+    with pytest.raises(AssertionError, match="fails"):
+        type_in(settled, "open data/08_reporting/gone.html")
 
 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
