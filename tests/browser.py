@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -169,18 +170,20 @@ def serving(
     Yields:
         Its address, once it answers.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     command = [sys.executable, *arguments, *address.format(port=port).split()]
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield _wait(f"http://127.0.0.1:{port}", process)
-    finally:
-        _end(process)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield _wait(f"http://127.0.0.1:{port}", process)
+        except (ChildProcessError, TimeoutError) as error:
+            log.seek(0)
+            raise AssertionError(f"{error}; it said: {log.read().decode()[-3000:]}") from error
+        finally:
+            _end(process)
 
 
 @contextlib.contextmanager
@@ -215,6 +218,15 @@ def _command(profile: str) -> list[str]:
     ]  # fmt: skip
 
 
+def _free_port() -> int:
+    # below what the system hands out by itself; Kedro-Viz refuses any above 49151
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20000 and 32000")
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -223,7 +235,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _wait(url: str, process: "subprocess.Popen[bytes]") -> str:
     for _ in range(2 * PATIENCE_S):
-        assert process.poll() is None, "the server ended"
+        if process.poll() is not None:
+            raise ChildProcessError(f"the server ended with {process.returncode}")
         try:
             urllib.request.urlopen(url, timeout=5).close()
         except (urllib.error.URLError, TimeoutError, ConnectionError):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro_datasets.text import TextDataset
 
 from dermdit_kedro.datasets.sources import SourcesDataset
 from dermdit_kedro.errors import UserError
@@ -17,6 +19,7 @@ from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.headlines import headlines, note
 from dermdit_kedro.hooks import PROGRESS, TRACKING, _layouts
 from dermdit_kedro.parameters import Parameters
+from dermdit_kedro.run_progress import ProgressHook
 from dermdit_kedro.terminal import print_summary
 from dermdit_kedro.tracking import Measurement, measurements, plain_parameters, run_name, run_tags
 
@@ -229,3 +232,18 @@ def test_the_last_lines_say_what_was_measured(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     for words in ("phantoms", "12.250 fd_x", "0.900", "held_out", "0.710", "nothing [yet]", "report.html"):
         assert words in shown
+
+
+def test_the_last_line_about_data_alone_says_where_their_page_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "data_report.html"
+    page.write_text("who")
+    hook = ProgressHook()
+    hook.before_pipeline_run({}, Pipeline([]), DataCatalog({"data_report_page": TextDataset(filepath=str(page))}))
+    hook.after_dataset_saved("data_report", {"sources": {}})
+    hook.after_pipeline_run()
+    assert str(page) in capsys.readouterr().out
+    hook.after_dataset_saved("summary", {})  # a whole run: its own page is named instead
+    hook.after_pipeline_run()
+    assert str(page) not in capsys.readouterr().out

@@ -17,7 +17,7 @@ from dermdit_kedro.durations import Duration, Record, machine, note, read_record
 from dermdit_kedro.outlook import Look
 from dermdit_kedro.plan_runner import is_plan
 from dermdit_kedro.progress import duration
-from dermdit_kedro.terminal import print_ranking, print_summary, print_verdict
+from dermdit_kedro.terminal import print_place, print_ranking, print_summary, print_verdict
 from dermdit_kedro.work import count_manifest
 
 logger = logging.getLogger("dermdit_kedro.hooks")
@@ -97,7 +97,7 @@ class ProgressHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Keep what is shown at the end."""
-        if dataset_name in ("summary", "verdict", "table1"):
+        if dataset_name in ("summary", "verdict", "table1", "data_report"):
             self._results[dataset_name] = data
         if dataset_name == "manifest" and self._look is not None and "split" in getattr(data, "columns", ()):
             self._look.counts = count_manifest(data)
@@ -112,6 +112,9 @@ class ProgressHook:
             print_summary(self._results["summary"], report if report and report.is_file() else None)
         else:
             print_verdict(self._results.get("verdict"))
+            page = path_of(self._catalog, "data_report_page") if self._catalog is not None else None
+            if "data_report" in self._results and page and page.is_file():
+                print_place("Who is in the data", page)
         print_ranking(self._results.get("table1"))
 
 

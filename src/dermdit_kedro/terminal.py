@@ -54,7 +54,18 @@ def print_summary(summary: Mapping[str, Any], report: Path | None, console: Cons
         console.print(table)
     print_verdict(summary.get("verdict"), console)
     if report is not None:
-        console.print(f"The report: {report}", soft_wrap=True, highlight=False)
+        print_place("The report", report, console)
+
+
+def print_place(what: str, path: Path, console: Console | None = None) -> None:
+    """Print where something lies, on one line however long.
+
+    Args:
+        what: Its name.
+        path: Its path.
+        console: Where to print; standard output if not given.
+    """
+    (console or Console()).print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def print_verdict(verdict: Any, console: Console | None = None) -> None:

@@ -239,7 +239,8 @@ def test_joining_waits_for_jobs(settled: Path, command: Command) -> None:
     log = settled / "joining.log"
     (settled / command.words[3]).mkdir(parents=True, exist_ok=True)
     with log.open("w") as out:
-        machine = subprocess.Popen([sys.executable, *command.words[1:]], cwd=settled, stdout=out, stderr=out)
+        words = [sys.executable, "-X", "faulthandler", *command.words[1:]]
+        machine = subprocess.Popen(words, cwd=settled, stdout=out, stderr=out)
     try:
         for _ in range(240):
             assert machine.poll() is None, log.read_text()
@@ -249,9 +250,13 @@ def test_joining_waits_for_jobs(settled: Path, command: Command) -> None:
     finally:
         machine.terminate()
         try:
-            machine.wait(60)
+            machine.wait(120)
+        except subprocess.TimeoutExpired:
+            machine.send_signal(signal.SIGABRT)  # then it tells where it is
+            machine.wait(10)
         finally:
             machine.kill()
+    assert machine.returncode == 1, log.read_text()
     assert "no longer at the disposal of others" in log.read_text()
 
 

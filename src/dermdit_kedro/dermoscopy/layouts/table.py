@@ -25,7 +25,7 @@ from dermdit_kedro.dermoscopy.layouts.listing import bare_name
 from dermdit_kedro.dermoscopy.layouts.tables import image_names, read_table
 from dermdit_kedro.errors import UserError
 
-ORIGIN: Final = "your images and your table"
+ORIGIN: Final = "your images and your table (docs/guide.md, Add a data set)"
 
 
 class TableOptions(ColumnOptions):
