@@ -12,6 +12,7 @@ from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro_datasets.text import TextDataset
+from rich.console import Console
 
 from dermdit_kedro.datasets.sources import SourcesDataset
 from dermdit_kedro.errors import UserError
@@ -230,8 +231,32 @@ def test_the_last_lines_say_what_was_measured(capsys: pytest.CaptureFixture[str]
     }
     print_summary(summary, Path("report.html"))
     shown = capsys.readouterr().out
-    for words in ("phantoms", "12.250 fd_x", "0.900", "held_out", "0.710", "nothing [yet]", "report.html"):
+    for words in ("phantoms", "12.250", "fd_x", "0.900", "held_out", "0.710", "nothing [yet]", "report.html"):
         assert words in shown
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_last_lines_fit_a_terminal(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {"value": 0.71, "interval": [0.6, 0.8]}
+    arms = ("real", "real_plus_synthetic", "real_group_thresholds")
+    sets = {"held_out": {"overall": {"auc": measured, "recall": measured}}}
+    distances = {
+        name: [{"name": f"{name}_efficientnet_lite0", "value": 1101.555}] for name in ("frechet_distance", "kid")
+    }
+    print_summary(
+        {
+            "image_metrics": {"conditioned_on_five_attributes": distances},
+            "agreement": {"conditioned_on_five_attributes": {"tone_agreement": {"overall": measured}}},
+            "diagnosis": {arm: {"test_sets": sets} for arm in arms},
+        },
+        None,
+        Console(width=width),
+    )
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    for arm in arms:
+        assert f"{arm} " in shown
+    assert shown.count("(0.60-0.80)") == 1 + len(arms)
 
 
 def test_the_last_line_about_data_alone_says_where_their_page_is(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -107,17 +108,13 @@ def image_table(summary: Mapping[str, Any]) -> Table:
     Returns:
         The table, without rows where nothing was measured.
     """
-    table = Table(title="Synthetic images", title_justify="left")
-    for column in ("variant", "Fréchet distance", "KID", "tone agreement", "label agreement"):
-        table.add_column(column)
+    table = _table("Synthetic images", "variant", "Fréchet distance", "KID", "tone\nagreement", "label\nagreement")
     for variant, metrics in _items(summary.get("image_metrics")):
         agreement = _at(summary, f"agreement.{variant}") or {}
         table.add_row(
             variant,
-            _named(metrics.get("frechet_distance")),
-            _named(metrics.get("kid")),
-            _with_interval(_at(agreement, "tone_agreement.overall")),
-            _with_interval(_at(agreement, "label_agreement.overall")),
+            *(_named(metrics.get(metric)) for metric in ("frechet_distance", "kid")),
+            *(_with_interval(_at(agreement, f"{of}_agreement.overall"), "\n") for of in ("tone", "label")),
         )
     return table
 
@@ -134,9 +131,8 @@ def diagnosis_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
     arms = dict(_items(summary.get("diagnosis")))
     test_sets = dict.fromkeys(name for metrics in arms.values() for name in metrics.get("test_sets", {}))
     for test_set in test_sets:
-        table = Table(title=f"Diagnosis on {test_set}", title_justify="left")
-        for column in ("trained on", "AUC", "recall", *(f"AUC {tone}" for tone in _TONES), "AUC gap"):
-            table.add_column(column)
+        columns = ("trained on", "AUC", "recall", *(f"AUC\n{tone}" for tone in _TONES), "AUC\ngap")
+        table = _table(f"Diagnosis on {test_set}", *columns)
         for arm, metrics in arms.items():
             groups = metrics.get("test_sets", {}).get(test_set, {})
             gap = _at(summary, f"fairness.{arm}.attributes.tone_group.{test_set}.gaps.auc_gap")
@@ -144,6 +140,13 @@ def diagnosis_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
             overall = [_with_interval(_at(groups, "overall.auc")), _value(_at(groups, "overall.recall"))]
             table.add_row(arm, *overall, *tones, _value(gap))
         yield table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "AUC")  # 80 columns cut off nothing
+    return table
 
 
 def _items(part: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -164,15 +167,15 @@ def _value(entry: Any) -> str:
     return f"{value:.3f}" if isinstance(value, int | float) else _NOTHING
 
 
-def _with_interval(entry: Any) -> str:
+def _with_interval(entry: Any, between: str = " ") -> str:
     interval = entry.get("interval") if isinstance(entry, Mapping) else None
     if not interval or None in interval:
         return _value(entry)
-    return f"{_value(entry)} ({interval[0]:.2f}-{interval[1]:.2f})"
+    return f"{_value(entry)}{between}({interval[0]:.2f}-{interval[1]:.2f})"
 
 
 def _named(entries: Any) -> str:
     """Write the first entry with its name, since a distance means nothing without its features."""
     for entry in entries if isinstance(entries, list) else []:
-        return f"{_value(entry)} {entry.get('name', '')}"
+        return f"{_value(entry)}\n{entry.get('name', '')}"
     return _NOTHING
