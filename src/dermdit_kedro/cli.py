@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import tarfile
 import threading
 import traceback
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from kedro.framework.cli import project
 from kedro.framework.project import configure_logging, pipelines, settings
 from kedro.utils import find_kedro_project
 
+from dermdit_kedro.atomic import atomic_file
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.plan_runner import PlanRunner, PlanShown
 from dermdit_kedro.selection import resolve_selection
@@ -146,6 +148,18 @@ def _plan(*, measure: bool, **options: Any) -> None:
     if CHECKS.refusal is not None:
         message = user_message(CHECKS.refusal, is_before_nodes=True)
         raise RunError(f"such a run would not start. {message}")
+
+
+@cli.command(help=f"{project.package.help}\n\nCredentials of any environment stay out of the archive.")
+@click.pass_context
+def package(ctx: click.Context) -> None:
+    """Package as Kedro does, which leaves out `conf/local` alone, and take every file of credentials out again."""
+    ctx.invoke(project.package)
+    archive = ctx.obj.project_path / f"dist/conf-{ctx.obj.package_name}.tar.gz"
+    with atomic_file(archive) as kept, tarfile.open(archive) as packed, tarfile.open(kept, "w:gz") as to:
+        for member in packed:
+            if "credentials" not in Path(member.name).name:
+                to.addfile(member, packed.extractfile(member) if member.isfile() else None)
 
 
 class _Run(click.Command):
