@@ -13,7 +13,7 @@ from dermdit_kedro.durations import Duration, Record, kind_of_work, machine, rea
 from dermdit_kedro.outlook import Look, Outlook
 from dermdit_kedro.pipeline_registry import register_pipelines
 from dermdit_kedro.plan_table import print_plan, size
-from dermdit_kedro.planning import Plan, Row
+from dermdit_kedro.planning import TIMED, Plan, Row, Ruler, Size, plan_nodes
 from dermdit_kedro.selection import resolve_selection
 from dermdit_kedro.work import Counts, Work, count_sources
 
@@ -285,3 +285,18 @@ def test_a_day_that_is_none_is_nothing_known(tmp_path: Path) -> None:
     file = tmp_path / "durations.json"
     file.write_text('{"train": [[1, 1, "k", "m", "[/nope]"], null, ""]}')
     assert read_records(file) == {}
+
+
+def test_the_largest_work_is_timed_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    operations = []
+
+    def time(_ruler: Ruler, size: Size, work: Work) -> tuple[float, str, bool]:
+        operations.append(size.footprint.flops * work.steps)
+        return 1.0, TIMED, False
+
+    monkeypatch.setattr(Ruler, "_time", time)
+    pipelines = register_pipelines()
+    with KedroSession.create(project_path=project, env="test") as session:
+        plan_nodes(pipelines["__default__"], session.load_context().catalog, pipelines, measures=True)
+    assert len(operations) > 3
+    assert operations == sorted(operations, reverse=True)

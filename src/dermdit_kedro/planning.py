@@ -87,9 +87,15 @@ def plan_nodes(pipeline: Pipeline, catalog: DataCatalog, registered: Mapping[str
     look = Look(catalog, registered)
     outlooks = look(pipeline)
     ruler = Ruler(measures=measures, device=str(getattr(look.shared.get("launch"), "device", "auto")))
-    rows = tuple(_row(outlook, ruler) for outlook in outlooks)
+    largest_first = sorted(outlooks, key=ruler.operations, reverse=True)  # the time to measure in may not do for all
+    rows = {outlook.node: _row(outlook, ruler) for outlook in largest_first}
     file = records_file(catalog)
-    return Plan(rows, look.counts, _disk_free(file.parent) if file else None, machine())
+    return Plan(
+        tuple(rows[outlook.node] for outlook in outlooks),
+        look.counts,
+        _disk_free(file.parent) if file else None,
+        machine(),
+    )
 
 
 def _row(outlook: Outlook, ruler: "Ruler") -> Row:
@@ -153,6 +159,18 @@ class Ruler:
         if key not in self._sizes:
             self._sizes[key] = _count(outlook.work)
         return self._sizes[key]
+
+    def operations(self, outlook: Outlook) -> float:
+        """Count the operations that a node has left, so that the largest are timed first.
+
+        Args:
+            outlook: The node.
+
+        Returns:
+            Floating-point operations; 0 where nothing is left or its network is not known.
+        """
+        size = self.size(outlook) if outlook.share_left else None
+        return size.footprint.flops * outlook.work.steps * outlook.share_left if size is not None else 0.0
 
     def seconds(self, outlook: Outlook) -> tuple[float | None, str, bool]:
         """Time the steps of a node's network, or say how long they take at least.
