@@ -275,6 +275,7 @@ def test_a_browser_shows_the_runs_in_mlflow(finished: Path, page: Page, pictures
             assert name in page.text()
 
 
+@pytest.mark.slow  # in CI a data node, a captioner, a training and a sampler are killed
 @pytest.mark.timeout(900)
 def test_table2_survives_a_kill_while_it_trains_its_classifiers(finished: Path) -> None:
     """Twenty seconds after its start it trains them; what was made before is there."""

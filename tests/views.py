@@ -8,7 +8,7 @@ from tests.browser import DESK, Page
 
 VIZ = ("-m", "kedro", "viz", "build", "--include-previews")
 MLFLOW = ("-m", "mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1")
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 _TRAINING = "?workflowType=machine_learning"
 """MLflow opens with what it has for chats; this asks for runs."""
