@@ -7,11 +7,13 @@ one, for the picture is published. Synthetic images are unscreened, in the order
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from dermdit_kedro.dermoscopy.images import contact_sheet, read_rgb
+from dermdit_kedro.dermoscopy.records import TONE_GROUPS
 
 COLUMNS = 18
 
@@ -23,7 +25,8 @@ def main(data: Path, target: Path) -> None:
     kind = json.loads((data / "08_reporting" / "summary.json").read_text())["data"]["kind"]
     num_real = 6 if kind == "phantoms" else 0
     images = []
-    for (is_malignant, tone), rows in plan.groupby(["requested_is_malignant", "requested_tone_group"]):
+    for is_malignant, tone in product((False, True), TONE_GROUPS):
+        rows = plan[(plan["requested_is_malignant"] == is_malignant) & (plan["requested_tone_group"] == tone)]
         real = manifest[
             (manifest["split"] == "test")
             & (manifest["is_malignant"] == is_malignant)
