@@ -1,6 +1,7 @@
 """A source in a zip or an object store is the source in a folder: same records, same bytes, same faults."""
 
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +82,11 @@ def test_every_way_to_write_an_address(ham: Path, store: dict[str, Any]) -> None
     with zipfile.ZipFile(outer, "w") as packed:
         for file in ham.rglob("*"):
             packed.write(file, Path("inner") / file.relative_to(ham))
-    for way in (f"zip://{archive}", f"zip::file://{archive}", f"zip://inner::file://{outer}", f"file://{ham}"):
+    with tarfile.open(ham.parent / "x.tar.gz", "w:gz") as packed:
+        for file in ham.iterdir():
+            packed.add(file, file.name)
+    tar = f"tar::file://{ham.parent}/x.tar.gz"
+    for way in (tar, f"zip://{archive}", f"zip::file://{archive}", f"zip://inner::file://{outer}", f"file://{ham}"):
         assert_same(open_source("x", entry(way)), plain)
     upload(ham, "clinic/dermoscopy", store)
     fsspec.filesystem("s3", **store).put_file(str(archive), "clinic/x.zip")
@@ -193,6 +198,8 @@ def test_a_store_that_fails_ends_the_run_and_is_no_fault_of_an_image(ham: Path) 
         ("{folder}/gone.zip", {}, r"sources\.x\.path: there is nothing at .*gone\.zip"),
         ("{folder}/cut.zip", {}, r"cut\.zip is no archive of this kind, or was cut off .*Get it anew"),
         ("{folder}/empty.zip", {}, r"the folder of the source 'x' is missing: .*empty\.zip"),
+        ("{folder}/x.tar.gz", {}, r"sources\.x\.path must be a folder.*tar::file:///.*x\.tar\.gz"),
+        ("", {}, r"sources\.x\.path.*at least 1 item"),
         ("oss://bucket/folder", {}, r"oss://bucket/folder needs a package that is not installed: .*ossfs"),
         ("clinic://bucket/folder", {}, r"Protocol not known: clinic\. An address begins with s3://"),
         ("s3://me:word@bucket/folder", {}, r"sources\.x\.path must hold no password"),
@@ -213,6 +220,7 @@ def test_what_is_wrong_with_an_address_is_said_with_the_way_out(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04" + bytes(50))
     zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    tarfile.open(tmp_path / "x.tar.gz", "w:gz").close()
     s3 = fsspec.filesystem("s3", **store)
     if not s3.exists("errors"):
         s3.mkdir("errors")

@@ -24,7 +24,7 @@ class FolderOptions(Parameters):
         expect: Counts the source must have.
     """
 
-    path: Annotated[str, BeforeValidator(_as_text)]
+    path: Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
     storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     credentials: dict[str, Any] = Field(default_factory=dict, repr=False)
     expect: Expect | None = None

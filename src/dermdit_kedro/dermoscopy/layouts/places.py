@@ -118,7 +118,8 @@ def open_place(source: str, options: FolderOptions) -> Place:
         The place.
 
     Raises:
-        UserError: If `path` holds a password, or is a folder and what a store is told is given with it.
+        UserError: If `path` holds a password, or is a folder and what a store is told is given with it, or
+            is a file that is no zip archive.
     """
     path = options.path.removeprefix("file://").removeprefix("local://")
     if PASSWORD.search(path):
@@ -138,4 +139,9 @@ def open_place(source: str, options: FolderOptions) -> Place:
         )
     if Path(path).suffix.lower() == ".zip" and not Path(path).is_dir():
         return StoreFolder(source, path, f"zip::file://{Path(path).absolute().as_posix()}", {})
+    if Path(path).is_file():
+        raise UserError(
+            f"sources.{source}.path must be a folder, a zip archive or an address (a tar archive is written "
+            f"tar::file://{Path(path).absolute().as_posix()}). Got the file {path}"
+        )
     return DiskFolder(Path(path))
