@@ -123,11 +123,11 @@ def toy_paper(tmp_path: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatc
     models = save_models(tmp_path / "models")
     save_inception(raw / "weights/pt_inception-2015-12-05-6726825d.pth", monkeypatch)
     parameters = yaml.safe_load((paper / "parameters.yml").read_text())
-    (paper / "parameters.yml").write_text(yaml.safe_dump(merge(merge(parameters, DIALS), models)))
+    (paper / "parameters.yml").write_text(yaml.safe_dump(merge(merge(parameters, DIALS), models), sort_keys=False))
     catalog = yaml.safe_load((paper / "catalog.yml").read_text())
     for source in catalog["sources"]["sources"].values():
         source.pop("expect", None)  # counts of the real archives
-    (paper / "catalog.yml").write_text(yaml.safe_dump(catalog))
+    (paper / "catalog.yml").write_text(yaml.safe_dump(catalog, sort_keys=False))
     write_archives(raw, catalog["sources"]["sources"])
     return folder
 
