@@ -81,7 +81,8 @@ def test_ctrl_c_in_data_nodes(tracked_project: Path, at: str) -> None:
     ],
 )
 def test_ctrl_c_later_on(tracked_project: Path, at: str) -> None:
-    status, said, left = interrupt(tracked_project, "run", "--env", "test", at=at)
+    lasting = ("--params", "autoencoder_training.max_train_steps=4000") if at == "train the autoencoder: " else ()
+    status, said, left = interrupt(tracked_project, "run", "--env", "test", *lasting, at=at)
     assert status == 130, said
     assert said.endswith(GOES_ON)
     assert "Traceback" not in said

@@ -153,20 +153,15 @@ def test_the_time_of_a_plan_is_that_of_the_same_run_within_a_factor_of_two(finis
         assert taken / 2 < planned < 2 * taken + 5, (is_anew, planned, taken)
 
 
-def build_viz(folder: Path, *options: str) -> Path:
-    """Run `kedro viz build` and return the site it makes."""
-    environment = {**os.environ, "KEDRO_ENV": "test"}
-    done = subprocess.run(
-        [sys.executable, *VIZ, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return folder / "build"
-
-
 @pytest.fixture(scope="module")
 def site(finished: Path) -> Path:
     """What Kedro-Viz makes of the finished run, as files."""
-    return build_viz(finished)
+    environment = {**os.environ, "KEDRO_ENV": "test"}
+    done = subprocess.run(
+        [sys.executable, *VIZ], cwd=finished, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return finished / "build"
 
 
 def test_kedro_viz_shows_layers_and_previews(site: Path) -> None:
@@ -179,12 +174,6 @@ def test_kedro_viz_shows_layers_and_previews(site: Path) -> None:
     }
     assert [name for name, preview in previews.items() if preview is None] == ["instruction_templates"]
     assert [name for name, preview in previews.items() if len(json.dumps(preview)) > 1_000_000] == []
-
-
-@pytest.mark.slow
-def test_kedro_viz_needs_no_torch(finished: Path) -> None:
-    site = build_viz(finished, "--lite")
-    assert len(list((site / "api/nodes").iterdir())) > 100
 
 
 @pytest.mark.parametrize("name", ["tour", "design"])
