@@ -168,5 +168,6 @@ _OF_SYNTHETIC_IMAGES = {
     "publish_set": "publish what is kept of",
     "extract_features": "features of",
     "score_by_further_networks": "compare, by further networks,",
+    "measure_autoencoder": "compare, through the autoencoder, as many as",
     "score_images": "measure",
 }

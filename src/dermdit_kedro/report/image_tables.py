@@ -25,15 +25,18 @@ def distance_tables(metrics: Any) -> Tables:
         metrics: The summary's `image_metrics`.
 
     Returns:
-        By variant rows of `measure`, `name` and, by reference, the entry of `image_metrics.json`.
+        By variant rows of `measure`, `name`, by reference the entry of `image_metrics.json`, and what training images
+        reach that went through the generator's autoencoder.
     """
     tables: Tables = {}
     for variant, found in items(metrics):
         rows: dict[str, dict[str, Any]] = {}
+        redrawn = {str(e["name"]): e for e in (*_redrawn(found, "frechet_distance"), *_redrawn(found, "kid"))}
         for entry in (*entries(found.get("frechet_distance")), *entries(found.get("kid"))):
             name = str(entry["name"])
             words = "FID" if name == "fd_inception_v3" else DISTANCES.get(name.split("_")[0], name)
             row = rows.setdefault(name, {"measure": words, "name": name, "by_reference": {}})
+            row["autoencoder"] = redrawn.get(name)
             row["by_reference"][entry["reference"]] = entry
         tables[variant] = list(rows.values())
     return _filled(tables)
@@ -46,9 +49,15 @@ def share_tables(metrics: Any) -> Tables:
         metrics: The summary's `image_metrics`.
 
     Returns:
-        By variant the entries of `manifold`.
+        By variant the entries of `manifold`; those against held-out images with what training images reach that went
+        through the generator's autoencoder.
     """
-    return _filled({variant: entries(found.get("manifold")) for variant, found in items(metrics)})
+    tables: Tables = {}
+    for variant, found in items(metrics):
+        redrawn = {(entry["name"], entry["reference"]): entry["synthetic"] for entry in _redrawn(found, "manifold")}
+        rows = entries(found.get("manifold"))
+        tables[variant] = [{**row, "autoencoder": redrawn.get((row["name"], row["reference"]))} for row in rows]
+    return _filled(tables)
 
 
 def group_tables(metrics: Any) -> Tables:
@@ -119,6 +128,11 @@ def passed_over(metrics: Any) -> list[str]:
     """
     found = [entry for _, part in items(metrics) for entry in entries(part.get("passed_over"))]
     return list(dict.fromkeys(f"{entry['name']}: {entry['reason']}" for entry in found))
+
+
+def _redrawn(found: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return what was measured of training images that went through the autoencoder."""
+    return entries((found.get("autoencoder") or {}).get(kind))
 
 
 def _agreement(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

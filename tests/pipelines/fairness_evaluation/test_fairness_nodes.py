@@ -7,10 +7,15 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
+from dermdit_kedro.dermoscopy.images import ImageStack, to_float
 from dermdit_kedro.diagnosis.classifier import read_cards
 from dermdit_kedro.diagnosis.parameters import ArmConfig, EvaluationConfig
+from dermdit_kedro.diffusion.autoencoder import build_autoencoder
+from dermdit_kedro.diffusion.parameters import AutoencoderConfig
+from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics.parameters import ExtractorConfig, GroupFairnessConfig, ImageQualityConfig
+from dermdit_kedro.pipelines.fairness_evaluation.autoencoder_nodes import measure_autoencoder
 from dermdit_kedro.pipelines.fairness_evaluation.further_nodes import score_by_further_networks
 from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     extract_features,
@@ -150,6 +155,64 @@ def further_networks(inception, work_dir):
 
 
 @pytest.fixture(scope="module")
+def real_features(run, easy_images, easy_manifest, architecture, classifier_training):
+    """The fine-tuned network; training and held-out images by the general network, and by that one."""
+    one = classifier_training.model_copy(update={"epochs": 2})
+    inception = train_inception(easy_images, easy_manifest, architecture, one, image_size=32, seed=0, **run)
+    held_out, *finetuned = extract_real_features(easy_images, easy_manifest, inception, EXTRACTOR, **run)
+    train, _ = extract_features(easy_images, inception, EXTRACTOR, **run)
+    return inception, train, held_out, *finetuned
+
+
+def generator(folder, images, *, is_fitted):
+    """A generator's folder with an autoencoder alone, which loses nothing of an image, or all."""
+    lossless = AutoencoderConfig(block_out_channels=(8,), layers_per_block=1, pixel_shuffle=2, latent_channels=12)
+    autoencoder = build_autoencoder(lossless, 32)
+    if is_fitted:
+        autoencoder.fit_patches(to_float(ImageStack(images, list(images.index()["file"]))[list(range(60))]), 1.0)
+    autoencoder.save_pretrained(folder / "vae")
+    return ModelFolder(folder, folder.name)
+
+
+@pytest.fixture(scope="module")
+def autoencoder_metrics(run, tmp_path_factory, easy_images, easy_manifest, easy_synthetic_images, real_features):
+    """What the node says of an autoencoder that loses nothing, of one that loses all, and of none."""
+    folder = tmp_path_factory.mktemp("generators")
+    (folder / "none").mkdir()
+    generators = {
+        "lossless": generator(folder / "lossless", easy_images, is_fitted=True),
+        "blind": generator(folder / "blind", easy_images, is_fitted=False),
+        "none": ModelFolder(folder / "none", "none"),
+    }
+    inception, *features = real_features
+    return {
+        name: measure_autoencoder(
+            easy_images, easy_manifest, one, easy_synthetic_images, inception, *features, EXTRACTOR, QUALITY,
+            seed=0, **run,
+        )
+        for name, one in generators.items()
+    }  # fmt: skip
+
+
+def test_an_autoencoder_is_as_far_from_real_images_as_it_loses_of_them(autoencoder_metrics):
+    lossless, blind = autoencoder_metrics["lossless"], autoencoder_metrics["blind"]
+    for kind in ("frechet_distance", "kid", "manifold"):
+        assert [entry["name"] for entry in lossless[kind]] == [entry["name"] for entry in blind[kind]]
+        assert {entry["reference"] for entry in lossless[kind]} == {"held_out"}
+        assert {entry["n_real"] for entry in lossless[kind]} == {lossless["n"]} == {20}
+    for mine, other in zip(lossless["frechet_distance"], blind["frechet_distance"], strict=True):
+        assert mine["floor"] == other["floor"]  # the same real images
+        assert mine["value"] < 1.5 * mine["floor"]
+        assert other["value"] > 2 * mine["value"]
+
+
+def test_a_generator_without_an_autoencoder_is_measured_without_it(autoencoder_metrics):
+    without = autoencoder_metrics["none"]
+    assert "no autoencoder that can be asked" in without["reason"]
+    assert without["frechet_distance"] == without["kid"] == without["manifold"] == []
+
+
+@pytest.fixture(scope="module")
 def image_metrics(
     run,
     work_dir,
@@ -158,17 +221,11 @@ def image_metrics(
     easy_manifest,
     easy_synthetic_images,
     easy_synthetic_manifest,
-    architecture,
-    classifier_training,
+    real_features,
+    autoencoder_metrics,
 ):
-    one = classifier_training.model_copy(update={"epochs": 2})
-    inception = train_inception(easy_images, easy_manifest, architecture, one, image_size=32, seed=0, **run)
-    held_out, finetuned_train, finetuned_held_out = extract_real_features(
-        easy_images, easy_manifest, inception, EXTRACTOR, **run
-    )
+    inception, train_features, held_out, finetuned_train, finetuned_held_out = real_features
     synthetic, finetuned = extract_features(easy_synthetic_images, inception, EXTRACTOR, **run)
-    train_features, _ = extract_features(easy_images, inception, EXTRACTOR, **run)
-
     further = score_by_further_networks(
         easy_images,
         easy_manifest,
@@ -182,8 +239,8 @@ def image_metrics(
     def score(manifest):
         return score_images(
             easy_images, easy_manifest, easy_synthetic_images, manifest, train_features, held_out, synthetic,
-            finetuned_train, finetuned_held_out, finetuned, further, judge, QUALITY, image_size=32, seed=0,
-            variant_name="dermdit", judge_name="real",
+            finetuned_train, finetuned_held_out, finetuned, further, autoencoder_metrics["lossless"], judge, QUALITY,
+            image_size=32, seed=0, variant_name="dermdit", judge_name="real",
         )  # fmt: skip
 
     return score
@@ -201,6 +258,7 @@ def test_image_metrics_name_what_they_measured(image_metrics, easy_synthetic_man
         {"name": "clip", "reason": "its weights are not there: nowhere"},
         {"name": "efficientnet_lite0", "reason": "it is the extractor already"},
     ]
+    assert metrics["autoencoder"]["n"] == 20
     assert metrics["ms_ssim"]["name"] == "ms_ssim_32px_kernel7_3scales"
     assert metrics["ms_ssim"]["synthetic"]["n_pairs"] == metrics["ms_ssim"]["real"]["n_pairs"] == 20
     json.dumps(metrics, allow_nan=False)

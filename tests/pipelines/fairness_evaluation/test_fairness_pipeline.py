@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:One or more dataset names contai
 VARIANTS = (Variant("dit", None), Variant("dermdit", "five_attributes"))
 ARMS = ("real", "synthetic")
 SHARED = {"inception", "held_out_features", "finetuned_train_features", "finetuned_held_out_features"}
-PER_VARIANT = ("synthetic_features", "finetuned_features", "further_metrics", "image_metrics")
+PER_VARIANT = ("synthetic_features", "finetuned_features", "further_metrics", "autoencoder_metrics", "image_metrics")
 PER_ARM = ("classifier", "predictions", "diagnosis_metrics", "group_fairness")
 
 
@@ -53,6 +53,7 @@ def test_every_output_lies_on_disk_in_a_layer_of_its_own(catalog):
 def test_inputs_are_those_of_other_pipelines(pipeline):
     data = {name for name in pipeline.inputs() if not name.startswith("params:")}
     own_kinds = {"synthetic_images", "synthetic_manifest", "screening", "training_history", "prompt_swap_figure"}
+    own_kinds |= {"generator"}
     assert {name.split(".")[1] for name in data if "." in name} == own_kinds | {"prompt_audit"}
     assert {name for name in data if "." not in name} == {
         "images", "manifest", "train_features", "work_dir", "autoencoder_report", "data_report", "provenance",

@@ -5,10 +5,13 @@ from typing import Any, Final
 import pandas as pd
 
 from dermdit_kedro.handles import Features, ImageFolder
-from dermdit_kedro.metrics.parameters import ImageQualityConfig
+from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
 
 MEASURED: Final = ("extractors", "frechet_distance", "kid", "manifold")
 """The lists of `image_metrics.json` that every network adds to."""
+
+FINETUNED: Final = ExtractorConfig(name="finetuned")
+"""The network that `train_inception` makes."""
 
 
 def real_files(images: ImageFolder, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

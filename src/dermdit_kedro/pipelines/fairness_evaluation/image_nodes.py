@@ -10,12 +10,10 @@ from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics import extraction
 from dermdit_kedro.metrics.parameters import ExtractorConfig, ImageQualityConfig
-from dermdit_kedro.pipelines.fairness_evaluation.comparing import MEASURED, distances, real_files
+from dermdit_kedro.pipelines.fairness_evaluation.comparing import FINETUNED, MEASURED, distances, real_files
 
 INCEPTION_SEED = 1000
 """Added to the run's seed, so that the feature network is no twin of a judge."""
-
-FINETUNED = ExtractorConfig(name="finetuned")
 
 
 def train_inception(
@@ -130,6 +128,7 @@ def score_images(
     finetuned_held_out_features: Features,
     finetuned_features: Features,
     further_metrics: dict[str, Any],
+    autoencoder_metrics: dict[str, Any],
     judge: ModelFolder,
     image_quality: ImageQualityConfig,
     image_size: int,
@@ -151,6 +150,7 @@ def score_images(
         finetuned_held_out_features: Held-out images, by the fine-tuned network.
         finetuned_features: The generated ones, by the fine-tuned network.
         further_metrics: What further networks found.
+        autoencoder_metrics: How far training images are that went through the generator's autoencoder.
         judge: The classifiers that say what label an image shows.
         image_quality: Pairs, subsets, confidence.
         image_size: Side of the images.
@@ -180,6 +180,7 @@ def score_images(
         "images": "all generated, before screening",
         **{kind: [entry for part in found for entry in part.get(kind, [])] for kind in MEASURED},
         "passed_over": further_metrics["passed_over"],
+        "autoencoder": autoencoder_metrics,
         "kid_by_group": _by_group(*by_group, image_quality, seed),
         "ms_ssim": _diversity([generated, trained_on], image_size, image_quality, seed),
         "tone_agreement": tone_agreement(synthetic_manifest, image_quality.confidence),

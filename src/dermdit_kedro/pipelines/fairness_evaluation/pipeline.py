@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
+from dermdit_kedro.pipelines.fairness_evaluation.autoencoder_nodes import measure_autoencoder
 from dermdit_kedro.pipelines.fairness_evaluation.further_nodes import score_by_further_networks
 from dermdit_kedro.pipelines.fairness_evaluation.image_nodes import (
     extract_features,
@@ -30,6 +31,7 @@ JUDGE = "real"
 _IMAGES = {"images": "images", "manifest": "manifest"}
 _WORK = {"launch_config": "params:launch", "work_dir": "work_dir"}
 _RUN = {"image_size": "params:image_size", "seed": "params:seed"}
+_REAL = ("train_features", "held_out_features", "finetuned_train_features", "finetuned_held_out_features")
 
 
 def create_pipeline(variants: Sequence[Variant], arms: Sequence[str], prompt_sets: Sequence[str]) -> Pipeline:
@@ -127,6 +129,7 @@ def _variant(name: str) -> Pipeline:
                 namespace=name,
                 tags=GPU,
             ),
+            _autoencoder(name),
             _score(name, features),
         ]
     )
@@ -140,13 +143,11 @@ def _score(name: str, features: Sequence[str]) -> Node:
             **_RUN,
             "synthetic_images": f"{name}.synthetic_images",
             "synthetic_manifest": f"{name}.synthetic_manifest",
-            "train_features": "train_features",
-            "held_out_features": "held_out_features",
+            **{real: real for real in _REAL},
             "synthetic_features": features[0],
-            "finetuned_train_features": "finetuned_train_features",
-            "finetuned_held_out_features": "finetuned_held_out_features",
             "finetuned_features": features[1],
             "further_metrics": f"{name}.further_metrics",
+            "autoencoder_metrics": f"{name}.autoencoder_metrics",
             "judge": f"{JUDGE}.classifier",
             "image_quality": "params:image_quality",
         },
@@ -154,6 +155,27 @@ def _score(name: str, features: Sequence[str]) -> Node:
         name="score_images",
         namespace=name,
         tags=SCORE,
+    )
+
+
+def _autoencoder(name: str) -> Node:
+    return Node(
+        measure_autoencoder,
+        {
+            **_IMAGES,
+            **_WORK,
+            **{real: real for real in _REAL},
+            "generator": f"{name}.generator",
+            "synthetic_images": f"{name}.synthetic_images",
+            "inception_folder": "inception",
+            "extractor": "params:extractor",
+            "image_quality": "params:image_quality",
+            "seed": "params:seed",
+        },
+        f"{name}.autoencoder_metrics",
+        name="measure_autoencoder",
+        namespace=name,
+        tags=GPU,
     )
 
 
