@@ -39,6 +39,7 @@ FILES = (
     "07_model_output/dermdit/images/_complete.json",
     "07_model_output/dermdit/manifest.parquet",
     "08_reporting/dermdit/screening.json",
+    "08_reporting/dermdit/autoencoder_metrics.json",
     "08_reporting/dermdit/image_metrics.json",
     *(f"07_model_output/{arm}/predictions.parquet" for arm in ("real", "synthetic")),
     *(f"08_reporting/{arm}/diagnosis_metrics.json" for arm in ("real_plus_synthetic", "real_oversampled")),
@@ -118,7 +119,7 @@ def durations(folder: Path) -> dict[str, Any]:
 def test_a_plan_names_the_nodes_that_ran_and_what_is_finished(finished: Path) -> None:
     said = run(finished, command="plan")
     planned = re.findall(r"^ +\d+ +([\w.]+) ", said, re.MULTILINE)
-    assert len(planned) == 54
+    assert len(planned) == 55
     assert set(planned) == set(durations(finished))
     assert said.count("reuse: ") >= 18  # every training, drawing, encoding and extraction
     assert "not measured" not in said

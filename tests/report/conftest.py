@@ -166,6 +166,13 @@ def image_metrics() -> dict[str, Any]:
         "frechet_distance": [{**distance, "value": 41.23456789, "reference": "held_out", "floor": 12.5}],
         "kid": [{**kid, "reference": "held_out"}],
         "manifold": [{**manifold, "num_neighbours": 5, "synthetic": overlap, "real": overlap}],
+        "autoencoder": {
+            "n": 120,
+            "reason": None,
+            "frechet_distance": [{**distance, "value": 33.1, "reference": "held_out", "floor": 12.5}],
+            "kid": [{**kid, "value": 0.022, "reference": "held_out"}],
+            "manifold": [{**manifold, "num_neighbours": 5, "synthetic": {**overlap, "recall": 0.44}, "real": overlap}],
+        },
         "kid_by_group": [group],
         "ms_ssim": {
             **ssim,

@@ -1,5 +1,6 @@
 """The page: self-contained, escaped, honest about phantoms and about what is missing."""
 
+import copy
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -38,7 +39,11 @@ RUN = {
     "mlflow_run_id": "a1b2c3", "written": "2026-11-28T12:00:00+00:00", "environment": "test",
     "pipelines": ["__default__"], "code": {"dermdit_kedro": "0.1.0", "commit": "abc123", "is_changed": True},
     "python": "3.11.7", "system": "Linux", "libraries": {"torch": "2.15.0"},
-    "configuration": {"denoiser": {"depth": 2, "names": ["a"]}},
+    "configuration": {
+        "denoiser": {"depth": 2, "names": ["a"]},
+        "real.arm": {"real": True, "synthetic": False}, "synthetic.arm": {"real": False, "synthetic": True},
+        "real_oversampled.arm": {"real": True, "oversample": True},
+    },
     "files": {"The data, counted": "data_report.html", "Model card": "../06_models/dermdit/generator/README.md"},
 }  # fmt: skip
 
@@ -118,19 +123,56 @@ def test_the_page_says_how_it_came_about(page: str) -> None:
 def test_image_metrics_stand_by_question(page: str) -> None:
     words = text(page)
     for told in (
-        "Fréchet distance fd_efficientnet_lite0 not measured not measured 41.235",
-        "41.235 n 120 12.500",
+        "Fréchet distance fd_efficientnet_lite0 41.235",
+        "41.235 n 120 33.100 12.500",
         "0.031 0.027–0.035",
         "benign, light 40 0.020 0.010–0.030",
         "synthetic 500 120 0.310 0.290–0.330",
-        "the judge is right on 0.880 of 240 real images",
+        "the judge is right on 0.880 (0.840–0.920) of 240 real images",
     ):
         assert told in words, told
 
 
+def test_the_first_screen_answers_for_the_images(page: str, parts: dict[str, Any]) -> None:
+    answer = (
+        "Fréchet distance to held-out images 41 (fd_efficientnet_lite0), of other real ones 12 and 33 after the "
+        "autoencoder alone; two of them are as like as MS-SSIM 0.31, two real ones 0.27; 6 of 120 look like copies of "
+        "training images."
+    )
+    assert f"Are the images of dermdit like real ones? {answer}" in text(page)
+    bare = {**parts["dermdit.image_metrics"], "autoencoder": None, "ms_ssim": None}
+    words = text(render({"dermdit.image_metrics": bare}))
+    assert "of other real ones 12." in words
+    assert "after the autoencoder" not in words
+    assert "Are the images of" not in text(render({}))
+
+
+def test_arms_and_test_sets_are_explained(page: str, parts: dict[str, Any]) -> None:
+    words = text(page)
+    for told in (
+        "Real Trained on the real training images.",
+        "Synthetic alone Trained on generated images that passed the screens, no real one.",
+        "Real oversampled Trained on the real training images, each repeated until every label and tone has as many.",
+        "Held out The test split of the sources that train: ",
+        "Phantom even A source that trains nothing: ",
+    ):
+        assert told in words, told
+
+
+def test_bold_differences_are_findings_and_no_others(parts: dict[str, Any]) -> None:
+    def bold(is_finding: bool) -> bool:
+        comparison = copy.deepcopy(parts["arm_comparison"])
+        cell = comparison["accuracy"]["held_out"]["synthetic"]["overall"]["auc"]
+        cell |= {"value": 0.4321, "finding": is_finding}
+        return "<b>+0.432</b>" in render({**parts, "arm_comparison": comparison})
+
+    assert bold(True)
+    assert not bold(False)
+
+
 def test_differences_stand_beside_the_values(page: str, parts: dict[str, Any]) -> None:
     cell = parts["arm_comparison"]["accuracy"]["held_out"]["synthetic"]["overall"]["auc"]
-    assert f"{cell['value']:.3f}" in text(page)
+    assert f"{cell['value']:+.3f}".replace("-", "\u2212") in text(page)
     found = parts["real.group_fairness"]["attributes"]["tone_group"]["phantom_even"]["differences"]["dark"]["auc"]
     assert f"{found['value']:+.3f}".replace("-", "\u2212") in text(page)
 

@@ -1,10 +1,13 @@
 """The verdict's rules, each by a case one can check by hand."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
 
+from dermdit_kedro.report.answers import answers
+from dermdit_kedro.report.paragraphs import SAME_SCORES
 from dermdit_kedro.report.verdict import accuracy_outcome, fairness_outcome, find_biases, write_verdict
 from dermdit_kedro.report.wording import signed
 
@@ -90,6 +93,46 @@ def test_the_paragraph_says_what_the_rules_found(verdict: dict[str, Any]) -> Non
     assert "calling every lesion malignant has" in text
 
 
+def test_groups_too_small_to_judge_are_named(verdict: dict[str, Any]) -> None:
+    small = {(group["test_set"], group["attribute"], group["group"]) for group in verdict["unjudged"]}
+    assert ("held_out", "tone_group", "dark") in small
+    first, even = (paragraph["text"] for paragraph in verdict["paragraphs"])
+    assert re.search(
+        r"Too few images to judge, so nothing here is said of them: by estimated tone dark \(\d+ mal", first
+    )
+    assert "Too few images to judge" not in even
+    assert "Too few images to judge: dark on held out (" in "".join(answers(verdict, "real").values())
+
+
+def test_equal_scores_are_no_comparison(verdict: dict[str, Any]) -> None:
+    question = "Is diagnosis better?"
+    before = answers(verdict, "real")[question]
+    same = {**verdict["verdicts"][0], "arm": "thresholds", "outcome": "cannot tell", "evidence": SAME_SCORES}
+    assert answers({**verdict, "verdicts": [*verdict["verdicts"], same]}, "real")[question] == before
+
+
+def test_a_bias_that_other_arms_share_is_said_of_them(verdict: dict[str, Any]) -> None:
+    bias = {
+        "test_set": "held_out", "attribute": "sex", "group": "female", "reference": "male", "measure": "auc",
+        "sentence": "female against male: AUC -0.200",
+    }  # fmt: skip
+    biases = [{**bias, "arm": "real", "value": -0.2}, {**bias, "arm": "real_plus_synthetic", "value": -0.1}]
+    told = answers({**verdict, "biases": biases, "unjudged": []}, "real")
+    assert told["Are all groups served alike by what is trained on real?"] == (
+        "No: on held out, female against male: AUC -0.200 (shown of real + synthetic (-0.100) too)."
+    )
+
+
+def test_what_did_not_move_is_told_with_its_numbers() -> None:
+    still = moved(None, None, None)
+    change = {"value": 0.048, "interval": [-0.031, 0.125], "p_value": 0.2}
+    still["groups"]["dark"]["true_positive_rate"]["change"] = change
+    _, evidence = fairness_outcome(still, "tone_group")
+    assert evidence.endswith(
+        "(change of the difference in true positive rate: dark +0.048 [-0.031, +0.125], corrected p 0.01)"
+    )
+
+
 def test_biases_are_the_findings_and_no_more(parts: dict[str, Any]) -> None:
     fairness = {"real": copy.deepcopy(parts["real.group_fairness"])}
     found = list(find_biases(fairness))
@@ -132,6 +175,6 @@ def test_what_cannot_be_told_is_said_with_the_reason(parts: dict[str, Any]) -> N
         {arm: parts[f"{arm}.{kind}"] for arm in ARMS} for kind in ("diagnosis_metrics", "group_fairness")
     )
     text = write_verdict(comparison, diagnosis, fairness)["paragraphs"][0]["text"]
-    assert "Whether synthetic (AUC +0." in text
+    assert "Whether synthetic alone (AUC +0." in text
     assert "is better or worse in diagnosis cannot be told." in text
     assert text.count("fewer than two groups are large enough to judge (light): nothing can be told") == 1

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dermdit_kedro.report.tables import distinct, items
-from dermdit_kedro.report.wording import readable
+from dermdit_kedro.report.paragraphs import SAME_SCORES
+from dermdit_kedro.report.tables import distinct, entries, items
+from dermdit_kedro.report.wording import arm_word, readable
 
 _QUESTIONS: Final = {
     "accuracy": ("Is diagnosis better?", ("better", "worse")),
@@ -27,21 +28,83 @@ def answers(verdict: Any, baseline: str) -> dict[str, str]:
         return {}
     told = {}
     for kind, (question, words) in _QUESTIONS.items():
-        found = [one for one in verdict["verdicts"] if one["question"] == kind]
+        found = [one for one in verdict["verdicts"] if one["question"] == kind and one["evidence"] != SAME_SCORES]
         if found:
-            told[question] = _answer(found, words, readable(baseline))
-    told[f"Does {readable(baseline)} serve all groups alike?"] = _biases(verdict["biases"], baseline)
+            told[question] = _answer(found, words, arm_word(baseline))
+    question = f"Are all groups served alike by what is trained on {arm_word(baseline)}?"
+    told[question] = _biases(verdict["biases"], baseline) + _unjudged(verdict.get("unjudged", []))
     return told
 
 
 def _biases(biases: list[Mapping[str, Any]], baseline: str) -> str:
-    own = [
-        f"on {readable(one['test_set'])}, {one['sentence']}"
-        for one in biases
-        if one["arm"] == baseline and " x " not in one["attribute"]
-    ]
+    own = [one for one in biases if one["arm"] == baseline and " x " not in one["attribute"]]
+    cells = [f"on {readable(one['test_set'])}, {one['sentence']}{_shared(one, biases)}" for one in own]
     more = f"; and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
-    return f"No: {'; '.join(own[:_SHOWN])}{more}." if own else "No difference between groups is shown."
+    return f"No: {'; '.join(cells[:_SHOWN])}{more}." if own else "No difference between groups is shown."
+
+
+def _shared(bias: Mapping[str, Any], biases: list[Mapping[str, Any]]) -> str:
+    """Name the other arms in which the same difference is a finding."""
+    same = ("test_set", "attribute", "group", "reference", "measure")
+    others = [
+        f"{arm_word(one['arm'])} ({one['value']:+.3f})"
+        for one in biases
+        if one["arm"] != bias["arm"] and all(one[key] == bias[key] for key in same)
+    ]
+    return f" (shown of {', '.join(others)} too)" if others else ""
+
+
+def _unjudged(groups: list[Mapping[str, Any]]) -> str:
+    """Name the tone groups that could not be judged."""
+    cells = [
+        f"{one['group']} on {readable(one['test_set'])} ({one['n_positive']:,} {one['label']} of {one['n']:,} images)"
+        for one in groups
+        if one["attribute"] == "tone_group"
+    ]
+    return f" Too few images to judge: {', '.join(cells)}." if cells else ""
+
+
+def image_answer(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Answer in one sentence whether generated images are like real ones: how far, how varied, copies or not.
+
+    Args:
+        summary: The summary.
+
+    Returns:
+        The sentence by its question, of the first variant that was measured; empty where none was.
+    """
+    for variant, found in items(summary["image_metrics"]):
+        told = [*_distance(found), *_variety(found.get("ms_ssim"))]
+        screened = summary["screening"].get(variant) if isinstance(summary["screening"], Mapping) else None
+        told += _copies(screened.get("memorisation") if isinstance(screened, Mapping) else None)
+        if told:
+            return {f"Are the images of {readable(variant)} like real ones?": f"{'; '.join(told)}."}
+    return {}
+
+
+def _distance(found: Mapping[str, Any]) -> list[str]:
+    held_out = [entry for entry in entries(found.get("frechet_distance")) if entry["reference"] == "held_out"]
+    if not held_out:
+        return []
+    first = held_out[0]
+    redrawn = entries((found.get("autoencoder") or {}).get("frechet_distance"))
+    through = [f"{e['value']:,.0f} after the autoencoder alone" for e in redrawn if e["name"] == first["name"]]
+    real = " and ".join([f"{first['floor']:,.0f}", *through])
+    return [f"Fréchet distance to held-out images {first['value']:,.0f} ({first['name']}), of other real ones {real}"]
+
+
+def _variety(found: Any) -> list[str]:
+    sides = [found.get(kind) for kind in ("synthetic", "real")] if isinstance(found, Mapping) else []
+    if not all(isinstance(side, Mapping) and isinstance(side.get("value"), float) for side in sides) or not sides:
+        return []
+    values = [f"{side['value']:.2f}" for side in sides if side]
+    return [f"two of them are as like as MS-SSIM {values[0]}, two real ones {values[1]}"]
+
+
+def _copies(found: Any) -> list[str]:
+    if not isinstance(found, Mapping) or found.get("n_accused") is None:
+        return []
+    return [f"{found['n_accused']:,} of {found['n']:,} look like copies of training images"]
 
 
 def _answer(found: list[Mapping[str, Any]], words: tuple[str, str], baseline: str) -> str:
@@ -64,7 +127,7 @@ def _arms(found: list[Mapping[str, Any]], outcome: str) -> str:
     for one in found:
         if one["outcome"] == outcome:
             by = f" by {readable(one['attribute'])}" if one["attribute"] else ""
-            cells.setdefault(readable(one["arm"]), []).append(f"on {readable(one['test_set'])}{by}")
+            cells.setdefault(arm_word(one["arm"]), []).append(f"on {readable(one['test_set'])}{by}")
     return ", ".join(f"{arm} ({', '.join(distinct(places))})" for arm, places in cells.items())
 
 

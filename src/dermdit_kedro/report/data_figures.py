@@ -35,7 +35,8 @@ def balance_figure(counts: pd.DataFrame) -> go.Figure:
     rows = [row for row in rows if not row.endswith(UNKNOWN) or row in set(named["row"])]
     caption = (
         "Images by split, tone group and label; each label has its own scale. Look for short bars: a group that is "
-        "short in train is hardly learned from, one that is short in test can hardly be judged."
+        "short in train is hardly learned from, one that is short in test can hardly be judged. Test holds all test "
+        "sets together; how many of whom are in each stands in the tables."
     )
     return _panels(named, [("row", rows)], "Images by split, tone and label", caption)
 

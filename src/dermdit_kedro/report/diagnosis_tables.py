@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dermdit_kedro.report.paragraphs import OUTCOMES
+from dermdit_kedro.report.paragraphs import OUTCOMES, SAME_SCORES
 from dermdit_kedro.report.tables import Rows, distinct, items
 
 GAPS = {
@@ -28,14 +28,14 @@ def verdict_rows(verdict: Any) -> Rows:
         key = (found["test_set"], found["arm"])
         row = rows.setdefault(key, {"test_set": key[0], "arm": key[1], "accuracy": None, "fairness": {}})
         if found["question"] == "accuracy":
-            row["accuracy"] = found
+            row["accuracy"] = {**found, "is_same": found["evidence"] == SAME_SCORES}
         else:
             row["fairness"][found["attribute"]] = found
     return list(rows.values())
 
 
 def tally(verdict: Any) -> dict[str, dict[str, int]]:
-    """Count the outcomes of each question, in the order better, worse, cannot tell.
+    """Count the outcomes of each question, in the order better, worse, cannot tell; equal scores are no comparison.
 
     Args:
         verdict: The summary's verdict, or the words that there is none.
@@ -45,7 +45,8 @@ def tally(verdict: Any) -> dict[str, dict[str, int]]:
     """
     counts = {question: {str(outcome): 0 for outcome in OUTCOMES} for question in ("accuracy", "fairness")}
     for found in _verdicts(verdict):
-        counts[found["question"]][found["outcome"]] += 1
+        if found["evidence"] != SAME_SCORES:
+            counts[found["question"]][found["outcome"]] += 1
     return counts
 
 

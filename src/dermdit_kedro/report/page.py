@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dermdit_kedro.report import diagnosis_tables, image_tables, tables
-from dermdit_kedro.report.answers import answers, headline
+from dermdit_kedro.report.answers import answers, headline, image_answer
+from dermdit_kedro.report.compared import arm_lines, test_set_lines
 from dermdit_kedro.report.prompt_figure import prompt_audit_figure
 from dermdit_kedro.report.rendering import describe_chart, render_template
 from dermdit_kedro.report.samples import SampleCell, cells_of
@@ -43,10 +44,11 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         summary=summary,
         measures=MEASURES,
         verdicts=diagnosis_tables.verdict_rows(summary["verdict"]),
+        compared=arm_lines(summary) | test_set_lines(summary),
         tally=diagnosis_tables.tally(summary["verdict"]),
         sample_rows=sample_rows(grid),
         grid_caption=_meta(grid).get("caption", ""),
-        answers=answers(summary["verdict"], summary["baseline_arm"]),
+        answers=image_answer(summary) | answers(summary["verdict"], summary["baseline_arm"]),
         headline=headline(summary),
         swaps=[{**describe_chart(figure), "blocks": swap_rows(figure)} for figure in swaps.values()],
         **_image_tables(summary),

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dermdit_kedro.report import cells
 from dermdit_kedro.report.summary import NOT_MEASURED
-from dermdit_kedro.report.wording import readable
+from dermdit_kedro.report.wording import arm_word, readable
 
 STATEMENTS = {
     "phantoms": "Phantoms: these figures say nothing about patients. "
@@ -42,7 +42,7 @@ def render_template(template: str, *, kind: str, charts: Mapping[str, Any], **va
     environment.filters |= {
         name: getattr(cells, name) for name in ("number", "spread", "rate", "percent", "signed_number")
     }
-    environment.filters["readable"] = readable
+    environment.filters |= {"readable": readable, "arm_word": arm_word}
     return environment.get_template(template).render(
         statement=STATEMENTS.get(kind), charts=charts, plotly_js=get_plotlyjs(), not_measured=NOT_MEASURED, **values
     )

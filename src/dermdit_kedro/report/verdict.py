@@ -36,19 +36,21 @@ def write_verdict(
 
     Returns:
         `rules`, `verdicts` (see `Verdict`), `biases` (a sentence for each found difference of two groups within an
-        arm) and `paragraphs` (one a test set, made of these).
+        arm), `unjudged` (the groups with too few images to judge) and `paragraphs` (one a test set, made of these).
     """
     level = f"{1 - comparison['confidence']:.2g}"
     verdicts = [*_judge_accuracy(comparison), *_judge_fairness(comparison)]
     biases = list(find_biases(fairness))
+    unjudged = list(find_unjudged(fairness[comparison["baseline"]]))
     paragraphs = [
-        {"test_set": test_set, "text": paragraph(test_set, comparison, verdicts, biases, diagnosis)}
+        {"test_set": test_set, "text": paragraph(test_set, comparison, verdicts, biases, unjudged, diagnosis)}
         for test_set in comparison["accuracy"]
     ]
     return {
         "rules": [rule.format(level=level) for rule in RULES],
         "verdicts": [asdict(verdict) for verdict in verdicts],
         "biases": biases,
+        "unjudged": unjudged,
         "paragraphs": paragraphs,
     }
 
@@ -110,10 +112,8 @@ def fairness_outcome(found: Mapping[str, Any], attribute: str) -> tuple[Outcome,
         if movement["outcome"]
     ]
     if not moved:
-        return (
-            "cannot tell",
-            f"by {readable(attribute)}, no difference from {found['reference']} is shown to have moved",
-        )
+        none = f"by {readable(attribute)}, no difference from {found['reference']} is shown to have moved"
+        return "cannot tell", none + _changes(found["groups"])
     evidence = "; ".join(_moved(group, found["reference"], *rest) for group, *rest in moved)
     outcomes = {movement["outcome"] for *_, movement in moved}
     if outcomes == {"farther"}:
@@ -125,6 +125,35 @@ def fairness_outcome(found: Mapping[str, Any], attribute: str) -> tuple[Outcome,
     if worst["after"] < worst["before"]:
         return "cannot tell", f"{evidence}; but {areas}: levelled down"
     return "better", f"{evidence}; {areas}"
+
+
+def _changes(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say how the groups' true positive rates moved, found or not."""
+    measure = "true_positive_rate"
+    cells = {name: moves[measure] for name, moves in groups.items() if "change" in moves.get(measure, {})}
+    told = [
+        f"{name} {signed({**cell['change'], 'p_adjusted': cell.get('p_adjusted')})}" for name, cell in cells.items()
+    ]
+    return f" (change of the difference in {measure_word(measure)}: {'; '.join(told)})" if told else ""
+
+
+def find_unjudged(fairness: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the groups of people that have images, but too few to judge.
+
+    Args:
+        fairness: `group_fairness` of the baseline; the images are the same for every arm.
+
+    Yields:
+        test_set, attribute, group, n, n_positive and the label's word.
+    """
+    for attribute, test_sets in fairness["attributes"].items():
+        for test_set, found in test_sets.items():
+            for group, cell in found["groups"].items():
+                if cell["n"] and not cell["judgeable"] and " x " not in attribute:
+                    yield {
+                        "test_set": test_set, "attribute": attribute, "group": group, "n": cell["n"],
+                        "n_positive": cell["n_positive"], "label": label_word(found["label_name"]),
+                    }  # fmt: skip
 
 
 def find_biases(fairness: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

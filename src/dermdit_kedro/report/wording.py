@@ -18,6 +18,11 @@ def readable(name: str) -> str:
     return _ATTRIBUTES.get(name, name.replace("_plus_", " + ").replace("_", " "))
 
 
+def arm_word(arm: str) -> str:
+    """Spell what a classifier is trained on; `synthetic` says that nothing real is beside it."""
+    return "synthetic alone" if arm == "synthetic" else readable(arm)
+
+
 def measure_word(measure: str) -> str:
     """Return a measure's name for a reader."""
     return _MEASURES.get(measure, readable(measure))
