@@ -252,7 +252,7 @@ def test_tags_select_what_their_names_say() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "count"), [("dermdit", 10), ("real", 4), ("five_attributes", 4)])
+@pytest.mark.parametrize(("name", "count"), [("dermdit", 11), ("real", 4), ("five_attributes", 4)])
 def test_a_namespace_is_planned_with_its_nodes(project: Path, name: str, count: int) -> None:
     """On a project without data the run would not start, and says what to run first."""
     result = invoke("plan", "--env", "test", "--no-measure", "--namespaces", name)
