@@ -75,6 +75,24 @@ def test_local_weights_are_loaded_but_for_the_head(tmp_path):
         create_classifier(config.model_copy(update={"architecture": "test_resnet"}), 32, seed=0)
 
 
+def test_position_embeddings_are_fitted_to_the_images_and_not_lost(tmp_path):
+    import timm
+    from timm.layers import resample_abs_pos_embed
+
+    given = timm.create_model("test_vit", num_classes=7).state_dict()
+    save_file(given, tmp_path / "weights.safetensors")
+    config = ClassifierConfig(architecture="test_vit", pretrained=str(tmp_path / "weights.safetensors"))
+    own = create_classifier(config, 64, seed=0).backbone.state_dict()
+    assert torch.allclose(own["pos_embed"], resample_abs_pos_embed(given["pos_embed"], [4, 4]), atol=1e-6)
+
+
+def test_weights_that_are_no_weights_are_named(tmp_path):
+    (tmp_path / "half.safetensors").write_bytes(b"half a file")
+    config = ClassifierConfig(architecture="test_byobnet", pretrained=str(tmp_path / "half.safetensors"))
+    with pytest.raises(UserError, match=r"half\.safetensors does not hold weights of 'test_byobnet'"):
+        create_classifier(config, 32, seed=0)
+
+
 def test_missing_local_weights_are_named(tmp_path):
     config = ClassifierConfig(architecture="test_byobnet", pretrained=str(tmp_path / "no.safetensors"))
     with pytest.raises(UserError, match=r"no\.safetensors does not exist"):

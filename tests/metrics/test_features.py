@@ -154,7 +154,7 @@ def test_weights_that_are_missing_or_do_not_fit_are_refused(tmp_path, backbone):
         build_extractor(missing)
     save_file({"x": torch.zeros(1)}, tmp_path / "wrong.safetensors")
     wrong = ExtractorConfig(name="timm:test_byobnet", weights=str(tmp_path / "wrong.safetensors"))
-    with pytest.raises(UserError, match=r"lack \d+ tensors"):
+    with pytest.raises(UserError, match=r"lacks \d+ tensors"):
         build_extractor(wrong)
     with pytest.raises(ValueError, match="needs a classifier folder"):
         build_extractor(ExtractorConfig(name="finetuned"))
@@ -220,10 +220,43 @@ def test_clip_embeds_as_transformers_does(tmp_path, images, clip_folder):
     assert np.linalg.norm(features.array(), axis=1) == pytest.approx(np.ones(7), abs=1e-5)
 
 
-def test_dinov2_is_a_timm_network(tmp_path, images):
+def test_dinov2_is_a_timm_network_at_another_size_than_its_file(tmp_path, images):
+    """Its file is for 518 px; at 28 px its position embeddings are resampled as timm does it."""
     import timm
+    from timm.layers import resample_abs_pos_embed
 
     architecture = "vit_small_patch14_dinov2.lvd142m"
-    save_file(timm.create_model(architecture, num_classes=0, img_size=28).state_dict(), tmp_path / "dino.safetensors")
+    published = timm.create_model(architecture, num_classes=0).state_dict()
+    assert published["pos_embed"].shape[1] == 1 + (518 // 14) ** 2
+    save_file(published, tmp_path / "dino.safetensors")
     config = ExtractorConfig(name=f"timm:{architecture}", weights=str(tmp_path / "dino.safetensors"), image_size=28)
-    assert extract(tmp_path, images, config).array().shape == (7, 384)
+    features = extract(tmp_path, images, config)
+    assert features.name == "vit_small_patch14_dinov2"
+    own = build_extractor(config).network.backbone.state_dict()
+    assert torch.equal(own["blocks.0.attn.qkv.weight"], published["blocks.0.attn.qkv.weight"])
+    resampled = resample_abs_pos_embed(published["pos_embed"], new_size=[2, 2])
+    assert torch.allclose(own["pos_embed"], resampled, atol=1e-6)
+    assert features.array().shape == (7, 384)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("timm:test_byobnet", b"half a file", "half.weights gives no 'test_byobnet'"),
+        ("timm:resnet_of_dreams", b"half a file", "gives no 'resnet_of_dreams'"),
+        ("inception_v3", b"half a file", "half.weights"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_named(tmp_path, name, content, said):
+    (tmp_path / "half.weights").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        build_extractor(ExtractorConfig(name=name, weights=str(tmp_path / "half.weights")))
+
+
+def test_a_clip_without_weights_and_another_networks_inception_are_named(tmp_path, clip_folder):
+    (clip_folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="does not hold a whole CLIP"):
+        build_extractor(ExtractorConfig(name="clip", weights=str(clip_folder)))
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth is not the Inception-v3 of FID"):
+        build_extractor(ExtractorConfig(name="inception_v3", weights=str(tmp_path / "other.pth")))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dermdit_kedro.atomic import write_json
@@ -81,7 +81,7 @@ def create_classifier(config: ClassifierConfig, image_size: int, seed: int) -> C
         hint = " Set `pretrained` to a local safetensors file or to null where there is no network." if from_hub else ""
         raise UserError(f"timm could not build the classifier {config.architecture!r}: {error}.{hint}") from error
     if config.pretrained and not from_hub:
-        _load_pretrained(backbone, Path(config.pretrained))
+        backbone = _load_pretrained(backbone, Path(config.pretrained), config, image_size)
     scaling = resolve_model_data_config(backbone)
     card = ClassifierCard(
         architecture=config.architecture,
@@ -149,21 +149,30 @@ def _read_card(folder: Path) -> ClassifierCard:
 def _create(architecture: str, image_size: int, **options: Any) -> nn.Module:
     import timm
 
-    size = {"img_size": image_size} if "vit" in architecture else {}
+    known = timm.get_pretrained_cfg(architecture)  # transformers are built for a size, convolutions take any
+    size = {"img_size": image_size} if known is not None and known.fixed_input_size else {}
     model: nn.Module = timm.create_model(architecture, num_classes=1, **size, **options)
     return model
 
 
-def _load_pretrained(backbone: nn.Module, file: Path) -> None:
-    """Load everything but the head, whose shape belongs to another task."""
+def _load_pretrained(backbone: nn.Module, file: Path, config: ClassifierConfig, image_size: int) -> nn.Module:
+    """Load everything but the head, whose shape belongs to another task; timm fits position embeddings to the size."""
     if not file.is_file():
         raise UserError(f"classifier.pretrained must be null, `hub` or a safetensors file. {file} does not exist")
+    given = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}, "drop_rate": config.drop_rate}
     own = backbone.state_dict()
-    given = {name: value for name, value in load_file(file).items() if name in own and own[name].shape == value.shape}
-    missing = [name for name in own if name not in given]
-    if len(missing) > 2:
-        raise UserError(f"{file} lacks {len(missing)} of the model's {len(own)} tensors, the first is {missing[0]!r}")
-    backbone.load_state_dict(given, strict=False)
+    try:
+        with safe_open(file, framework="pt") as weights:
+            missing = [name for name in own if name not in weights.keys()]  # noqa: SIM118
+        if len(missing) > 2:
+            raise UserError(
+                f"{file} lacks {len(missing)} of the model's {len(own)} tensors, the first is {missing[0]!r}"
+            )
+        return _create(config.architecture, image_size, **given)
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(
+            f"classifier.pretrained: {file} does not hold weights of {config.architecture!r}: {error}"
+        ) from error
 
 
 def choose_threshold(scores: NDArray[Any], labels: NDArray[Any]) -> float:

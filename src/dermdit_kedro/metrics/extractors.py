@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
@@ -116,9 +116,11 @@ class _TorchFidelityInception(nn.Module):
         # torch-fidelity unpickles freely; a file that is not plain tensors is refused here, before it is given over.
         try:
             torch.load(weights, weights_only=True, map_location="cpu")
+            self.inception = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
         except UnpicklingError as error:
             raise UserError(f"extractor.weights: {weights} must hold tensors alone. {error}") from error
-        self.inception = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
+        except (EOFError, LookupError, RuntimeError, ValueError) as error:  # half a download, or another network
+            raise UserError(f"extractor.weights: {weights} is not the Inception-v3 of FID, whole. {error}") from error
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (n, 2048) of uint8 images."""
@@ -194,13 +196,16 @@ def _given(config: ExtractorConfig) -> tuple[str, nn.Module]:
         kind = "a model folder of transformers" if config.name == "clip" else "a local weights file"
         raise UserError(f"extractor.weights: {weights} does not exist; `{config.name}` needs {kind}")
     if config.name == "clip":
-        clip = _ClipImages(weights)
+        try:
+            clip = _ClipImages(weights)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"extractor.weights: {weights} does not hold a whole CLIP. {error}") from error
         width, patch = clip.clip.config.hidden_size, clip.clip.config.patch_size
         return f"clip_{width}_{patch}_{clip.image_size}px", clip
     if config.name == "inception_v3":
         return config.name, _TorchFidelityInception(weights)
     name = config.name.removeprefix("timm:")
-    return name, _timm(name, load_file(weights), config.image_size)
+    return name.split(".")[0], _timm(name, weights, config.image_size)
 
 
 def _efficientnet_lite0() -> nn.Module:
@@ -214,12 +219,12 @@ def _finetuned(model: ModelFolder) -> tuple[str, nn.Module]:
     """Load a trained classifier's backbone at the size it was trained at."""
     folder = model.path if (model.path / "config.json").is_file() else model.path / "seed_0"
     card = json.loads((folder / "config.json").read_text())
-    backbone = _headless(card["architecture"], load_file(folder / "model.safetensors"), card["image_size"])
+    backbone = _headless(card["architecture"], folder / "model.safetensors", card["image_size"])
     network = _ScaledBackbone(backbone, card["image_size"], card["mean"], card["std"])
     return f"finetuned_{card['architecture'].split('.')[0]}", network
 
 
-def _timm(architecture: str, weights: dict[str, Tensor], image_size: int) -> nn.Module:
+def _timm(architecture: str, weights: Path, image_size: int) -> nn.Module:
     import timm
 
     backbone = _headless(architecture, weights, image_size)
@@ -227,13 +232,22 @@ def _timm(architecture: str, weights: dict[str, Tensor], image_size: int) -> nn.
     return _ScaledBackbone(backbone, image_size, scaling["mean"], scaling["std"])
 
 
-def _headless(architecture: str, weights: dict[str, Tensor], image_size: int) -> nn.Module:
+def _headless(architecture: str, weights: Path, image_size: int) -> nn.Module:
+    """Build a network without its head around weights; timm fits position embeddings to the size."""
     import timm
 
-    size = {"img_size": image_size} if "vit" in architecture else {}
-    model: nn.Module = timm.create_model(architecture, num_classes=0, **size)
-    missing = [name for name in model.state_dict() if name not in weights]
-    if missing:
-        raise UserError(f"the weights of {architecture!r} lack {len(missing)} tensors, the first is {missing[0]!r}")
-    model.load_state_dict({name: weights[name] for name in model.state_dict()})
-    return model
+    try:
+        known = timm.get_pretrained_cfg(architecture)  # transformers are built for a size, convolutions take any
+        size = {"img_size": image_size} if known is not None and known.fixed_input_size else {}
+        model: nn.Module = timm.create_model(architecture, num_classes=0, **size)
+        with safe_open(weights, framework="pt") as tensors:
+            missing = [name for name in model.state_dict() if name not in tensors.keys()]  # noqa: SIM118
+        if missing:
+            raise UserError(f"{weights} lacks {len(missing)} tensors of {architecture!r}, the first is {missing[0]!r}")
+        overlay = {"file": str(weights)}
+        given: nn.Module = timm.create_model(
+            architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **size
+        )
+    except (AssertionError, RuntimeError, SafetensorError, ValueError) as error:
+        raise UserError(f"{weights} gives no {architecture!r} for images of {image_size} px: {error}") from error
+    return given
