@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
@@ -21,7 +22,7 @@ from dermdit_kedro.headlines import headlines, note
 from dermdit_kedro.hooks import PROGRESS, TRACKING, _layouts
 from dermdit_kedro.parameters import Parameters
 from dermdit_kedro.run_progress import ProgressHook
-from dermdit_kedro.terminal import print_summary
+from dermdit_kedro.terminal import print_ranking, print_summary
 from dermdit_kedro.tracking import Measurement, measurements, plain_parameters, run_name, run_tags
 
 
@@ -272,3 +273,19 @@ def test_the_last_line_about_data_alone_says_where_their_page_is(
     hook.after_dataset_saved("summary", {})  # a whole run: its own page is named instead
     hook.after_pipeline_run()
     assert str(page) not in capsys.readouterr().out
+
+
+def test_generators_are_ranked_among_those_of_as_many_images(capsys: pytest.CaptureFixture[str]) -> None:
+    column = "fd_net_held_out"
+    rows = [
+        ("dermdit", 70.0, 11.3, 34),
+        ("dit_llava", 71.0, 11.3, 34),
+        ("ldm", 50.0, 17.4, 14),
+        ("dit", None, None, None),
+    ]
+    table = pd.DataFrame(rows, columns=["variant", column, f"{column}_floor", f"{column}_n"])
+    print_ranking(table)
+    said = capsys.readouterr().out
+    assert "fd_net_held_out, n = 14: ldm 50; real images 17.4\n" in said
+    assert "fd_net_held_out, n = 34: dermdit 70 < dit_llava 71; real images 11.3\n" in said
+    assert "not measured: dit\n" in said

@@ -247,6 +247,8 @@ def test_tags_select_what_their_names_say() -> None:
     }
     without_training = graph.only_nodes_with_tags("report", "score")
     assert not any(node.short_name.startswith(("train_", "sample_")) for node in without_training.nodes)
+    measured = ("extract_features", "extract_real_features", "score_by_further_networks", "measure_autoencoder")
+    assert {*measured} <= {node.name.rpartition(".")[2] for node in graph.only_nodes_with_tags("score").nodes}
     assert {node.short_name for node in graph.nodes if node.short_name.startswith("train_")} == {
         node.short_name for node in graph.only_nodes_with_tags("gpu").nodes if node.short_name.startswith("train_")
     }

@@ -148,11 +148,26 @@ class Features(Folder):
         return {key: value for key, value in found.items() if isinstance(value, str)}
 
     def array(self) -> "np.ndarray[Any, Any]":
-        """Return the features, float32 (n, d), memory-mapped."""
+        """Return the features, float32 (n, d), memory-mapped.
+
+        Raises:
+            UserError: If the file is not whole; names what to delete.
+        """
         import numpy as np
 
-        array: np.ndarray[Any, Any] = np.load(self.path / "features.npy", mmap_mode="r")
+        try:
+            array: np.ndarray[Any, Any] = np.load(self.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._damaged(str(error)) from error
+        if (self.path / "index.parquet").is_file() and len(array) != len(self.index()):
+            raise self._damaged(f"{len(array)} rows of {len(self.index())} images")
         return array
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(
+            f"the features in {self.path} must be whole. They are not: {what}. Delete that folder and those of its "
+            "name in the work folder (02_intermediate/work), then run again with `--tags score,report`"
+        )
 
     def index(self) -> "pd.DataFrame":
         """Return image_id, one line a row of the features."""

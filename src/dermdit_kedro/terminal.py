@@ -82,7 +82,7 @@ def print_verdict(verdict: Any, console: Console | None = None) -> None:
 
 
 def print_ranking(table1: Any, console: Console | None = None) -> None:
-    """Print the generators in the order of their distance from held-out images, one line a distance.
+    """Print the generators in the order of their distance from held-out images: a line a distance and number of images.
 
     Args:
         table1: The table `table1`; nothing is printed of anything else.
@@ -91,10 +91,15 @@ def print_ranking(table1: Any, console: Console | None = None) -> None:
     console = console or Console()
     for column in getattr(table1, "columns", ()):
         if column.startswith(("fd_", "cmmd_")) and column.endswith("_held_out"):
-            rows = table1.sort_values(column)
-            order = " < ".join(f"{row['variant']} {row[column]:.4g}" for _, row in rows.iterrows())
-            floor = f"; real images {table1[f'{column}_floor'].iloc[0]:.4g}"
-            console.print(f"\n{column}: {order}{floor}", highlight=False, markup=False, soft_wrap=True)
+            for n, rows in table1.groupby(f"{column}_n"):  # distances of other numbers of images do not compare
+                ranked = rows.sort_values(column)
+                order = " < ".join(f"{row['variant']} {row[column]:.4g}" for _, row in ranked.iterrows())
+                floor = f"; real images {ranked[f'{column}_floor'].iloc[0]:.4g}"
+                line = f"\n{column}, n = {n:,.0f}: {order}{floor}"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+            missing = table1.loc[table1[column].isna(), "variant"]
+            if len(missing):
+                console.print(f"not measured: {', '.join(missing)}", highlight=False, markup=False)
     if table1 is not None:
         console.print("One training of each: another seed may order them otherwise (docs/results.md).", highlight=False)
 

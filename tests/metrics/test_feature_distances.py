@@ -162,5 +162,6 @@ def test_cmmd_is_the_kernel_written_out():
     assert cmmd(x, y) == pytest.approx(1000 * (kernels[0] + kernels[1] - 2 * kernels[2]), rel=1e-6)
     assert cmmd(x, y) > 0
     assert cmmd(x, x) == 0
+    assert np.isnan(cmmd(np.full_like(x, np.nan), y))  # no perfect score for what is no number
     with pytest.raises(ValueError, match="equal widths"):
         cmmd(x, y[:, :4])

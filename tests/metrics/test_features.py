@@ -160,6 +160,30 @@ def test_weights_that_are_missing_or_do_not_fit_are_refused(tmp_path, backbone):
         build_extractor(ExtractorConfig(name="finetuned"))
 
 
+def test_features_that_are_no_numbers_are_refused(tmp_path, images, backbone):
+    weights = {
+        name: value * torch.nan if value.is_floating_point() else value for name, value in backbone.state_dict().items()
+    }
+    save_file(weights, tmp_path / "weights.safetensors")
+    config = ExtractorConfig(name="timm:test_byobnet", weights=str(tmp_path / "weights.safetensors"), image_size=32)
+    with pytest.raises(UserError, match="features by test_byobnet must be finite"):
+        extract(tmp_path, images, config)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "garbage", "short"])
+def test_damaged_features_are_refused_by_name(tmp_path, images, classifier_folder, damage):
+    features = extract(tmp_path, images, ExtractorConfig(name="finetuned"), inception=classifier_folder)
+    file = features.path / "features.npy"
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "short":
+        np.save(file, np.zeros((3, 4), dtype="float32"))
+    elif damage != "gone":
+        file.write_bytes(content[:-40] if damage == "cut" else b"garbage")
+    with pytest.raises(UserError, match=r"the features in .* must be whole.*Delete that folder"):
+        features.array()
+
+
 def test_no_image_is_refused(tmp_path, images):
     with pytest.raises(UserError, match="no image to extract features from"):
         extract(tmp_path, images, ExtractorConfig(name="efficientnet_lite0"), images.index()[["image_id", "file"]][:0])

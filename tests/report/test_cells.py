@@ -8,7 +8,16 @@ from dermdit_kedro.report import cells
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "not measured"), (0.12345, "0.123"), (12345, "12,345"), (0, "0"), ("n/a", "n/a")]
+    ("value", "text"),
+    [
+        (None, "not measured"),
+        (0.12345, "0.123"),
+        (12345, "12,345"),
+        (0, "0"),
+        ("n/a", "n/a"),
+        (-0.0001, "0.000"),
+        (-0.2, "\u22120.200"),
+    ],
 )
 def test_numbers(value: Any, text: str) -> None:
     assert cells.number(value) == text

@@ -147,6 +147,29 @@ def test_the_first_screen_answers_for_the_images(page: str, parts: dict[str, Any
     assert "Are the images of" not in text(render({}))
 
 
+def test_the_page_says_how_sure_its_intervals_are(parts: dict[str, Any]) -> None:
+    def told(image_quality: float, group_fairness: float) -> str:
+        levels = {"image_quality": {"confidence": image_quality}, "group_fairness": {"confidence": group_fairness}}
+        run = {**RUN, "configuration": levels}
+        summary = build_summary(sort_parts(parts), baseline="real", seed=0, image_size=64, run=run)
+        return text(render_page(summary, {}))
+
+    assert "every interval is a 95 % interval." in told(0.95, 0.95)
+    assert "every interval is one of 50 % where it is about images and one of 60 % where it is about classifiers." in (
+        told(0.5, 0.6)
+    )
+    assert "every interval" not in text(render(parts))  # not recorded
+
+
+def test_what_was_not_measured_of_images_says_so(parts: dict[str, Any]) -> None:
+    bare = {**parts["dermdit.image_metrics"], "manifold": [], "ms_ssim": None}
+    bare["passed_over"] = [{"name": "clip", "reason": "its weights are not there"}]
+    words = text(render({"dermdit.image_metrics": bare}))
+    assert "Whether they are plausible and varied: not measured" in words
+    assert "How alike two of them are: not measured" in words
+    assert "Not asked: clip: its weights are not there" in words
+
+
 def test_arms_and_test_sets_are_explained(page: str, parts: dict[str, Any]) -> None:
     words = text(page)
     for told in (

@@ -4,18 +4,16 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ModelFolder
 from dermdit_kedro.metrics.folding import fold_batch_norms
+from dermdit_kedro.metrics.networks import ClipImages, ScaledBackbone, TorchFidelityInception
 from dermdit_kedro.metrics.parameters import ExtractorConfig
 
 
@@ -48,86 +46,6 @@ class Extractor:
         }
 
 
-class _ScaledBackbone(nn.Module):
-    """A timm network without its head, behind its own resizing and scaling."""
-
-    mean: Tensor
-    std: Tensor
-    library = "timm"
-
-    def __init__(self, backbone: nn.Module, image_size: int, mean: Any, std: Any) -> None:
-        super().__init__()
-        self.backbone, self.image_size = backbone, image_size
-        self.resize = f"{image_size} px, bilinear with antialiasing"
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features (n, d) of uint8 images."""
-        scaled = images.to(self.mean.device).float()
-        if scaled.shape[-1] != self.image_size or scaled.shape[-2] != self.image_size:
-            size = (self.image_size, self.image_size)
-            scaled = interpolate(scaled, size=size, mode="bilinear", antialias=True, align_corners=False)
-        scaled = scaled.contiguous(memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
-        features: Tensor = self.backbone(scaled)
-        return features
-
-
-class _ClipImages(nn.Module):
-    """The image half of a CLIP model, as CMMD takes it: bicubic resizing, embeddings of length 1."""
-
-    mean: Tensor
-    std: Tensor
-    library = "transformers"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        from transformers import CLIPVisionModelWithProjection
-        from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-
-        self.clip = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        self.resize = f"{self.image_size} px, bicubic with antialiasing"
-        self.register_buffer("mean", torch.tensor(OPENAI_CLIP_MEAN).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(OPENAI_CLIP_STD).view(3, 1, 1))
-
-    @property
-    def image_size(self) -> int:
-        """Side in pixels it was trained at."""
-        return int(self.clip.config.image_size)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the embeddings (n, d) of uint8 images."""
-        size, scaled = (self.image_size, self.image_size), images.to(self.mean.device).float() / 255
-        scaled = interpolate(scaled, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        embeddings: Tensor = self.clip((scaled - self.mean) / self.std).image_embeds
-        return normalize(embeddings, dim=1)
-
-
-class _TorchFidelityInception(nn.Module):
-    """The Inception-v3 that FID is defined with; it resizes by itself as the original TensorFlow graph does."""
-
-    library = "torch-fidelity"
-    resize = "299 px, bilinear as TensorFlow 1 does it"
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-        # torch-fidelity unpickles freely; a file that is not plain tensors is refused here, before it is given over.
-        try:
-            torch.load(weights, weights_only=True, map_location="cpu")
-            self.inception = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
-        except UnpicklingError as error:
-            raise UserError(f"extractor.weights: {weights} must hold tensors alone. {error}") from error
-        except (EOFError, LookupError, RuntimeError, ValueError) as error:  # half a download, or another network
-            raise UserError(f"extractor.weights: {weights} is not the Inception-v3 of FID, whole. {error}") from error
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features (n, 2048) of uint8 images."""
-        features: Tensor = self.inception(images.to(next(self.inception.parameters()).device))[0]
-        return features
-
-
 def build_extractor(config: ExtractorConfig, model: ModelFolder | None = None) -> Extractor:
     """Load an extractor from what is on disk.
 
@@ -147,7 +65,7 @@ def build_extractor(config: ExtractorConfig, model: ModelFolder | None = None) -
     name = config.name
     network: nn.Module
     if name == "efficientnet_lite0":
-        network = _ScaledBackbone(_efficientnet_lite0(), config.image_size, (0.5,) * 3, (0.5,) * 3)
+        network = ScaledBackbone(_efficientnet_lite0(), config.image_size, (0.5,) * 3, (0.5,) * 3)
     elif name == "finetuned":
         if model is None:
             raise ValueError("the extractor `finetuned` needs a classifier folder. Got none")
@@ -197,13 +115,13 @@ def _given(config: ExtractorConfig) -> tuple[str, nn.Module]:
         raise UserError(f"extractor.weights: {weights} does not exist; `{config.name}` needs {kind}")
     if config.name == "clip":
         try:
-            clip = _ClipImages(weights)
+            clip = ClipImages(weights)
         except (OSError, SafetensorError) as error:
             raise UserError(f"extractor.weights: {weights} does not hold a whole CLIP. {error}") from error
         width, patch = clip.clip.config.hidden_size, clip.clip.config.patch_size
         return f"clip_{width}_{patch}_{clip.image_size}px", clip
     if config.name == "inception_v3":
-        return config.name, _TorchFidelityInception(weights)
+        return config.name, TorchFidelityInception(weights)
     name = config.name.removeprefix("timm:")
     return name.split(".")[0], _timm(name, weights, config.image_size)
 
@@ -220,7 +138,7 @@ def _finetuned(model: ModelFolder) -> tuple[str, nn.Module]:
     folder = model.path if (model.path / "config.json").is_file() else model.path / "seed_0"
     card = json.loads((folder / "config.json").read_text())
     backbone = _headless(card["architecture"], folder / "model.safetensors", card["image_size"])
-    network = _ScaledBackbone(backbone, card["image_size"], card["mean"], card["std"])
+    network = ScaledBackbone(backbone, card["image_size"], card["mean"], card["std"])
     return f"finetuned_{card['architecture'].split('.')[0]}", network
 
 
@@ -229,7 +147,7 @@ def _timm(architecture: str, weights: Path, image_size: int) -> nn.Module:
 
     backbone = _headless(architecture, weights, image_size)
     scaling = timm.data.resolve_model_data_config(backbone)
-    return _ScaledBackbone(backbone, image_size, scaling["mean"], scaling["std"])
+    return ScaledBackbone(backbone, image_size, scaling["mean"], scaling["std"])
 
 
 def _headless(architecture: str, weights: Path, image_size: int) -> nn.Module:

@@ -26,7 +26,7 @@ def main(job: Job) -> None:
             `finetuned`.
 
     Raises:
-        UserError: If there is no image.
+        UserError: If there is no image, or a feature is not a finite number.
     """
     from accelerate import PartialState
 
@@ -58,6 +58,10 @@ def _gather(job: Job, about: dict[str, str], count: int, num_processes: int) -> 
     for rank, part in parts.items():
         features[rank::num_processes] = np.load(part, allow_pickle=False)
         part.unlink()
+    if not np.isfinite(features).all():
+        raise UserError(
+            f"the features by {about['name']} must be finite; its weights may be damaged. Got NaN or infinity"
+        )
     np.save(job.result / "features.npy", features, allow_pickle=False)
     write_json(job.result / "features.json", {**about, "dim": int(features.shape[1])})
 

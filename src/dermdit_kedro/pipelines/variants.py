@@ -28,6 +28,10 @@ GPU, SCORE, REPORT = "gpu", "score", "report"
 """Tags of nodes: what an accelerator speeds up; what computes the numbers from what was drawn and predicted; what only
 draws and writes from those numbers. So `--tags score,report` trains nothing."""
 
+MEASURE = [GPU, SCORE]
+"""Tags of nodes that extract features and measure: `--tags score` finds what was extracted, and extracts anew of other
+images, so that no number is of images that are gone."""
+
 DEFAULT_VARIANT = "dermdit"
 """The variant that `kedro run` trains, and whose synthetic images the arms train on."""
 

@@ -18,7 +18,9 @@ def number(value: Any, digits: int = 3) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOT_MEASURED if value is None else str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:z,.{digits}f}".replace("-", "\u2212")
 
 
 def spread(entry: Any, digits: int = 3) -> str:
@@ -27,7 +29,7 @@ def spread(entry: Any, digits: int = 3) -> str:
     if not interval or None in interval:
         return ""
     dash = "\u2013" if min(interval) >= 0 else " to "
-    return f"{interval[0]:.{digits}f}{dash}{interval[1]:.{digits}f}".replace("-", "\u2212")
+    return f"{interval[0]:z.{digits}f}{dash}{interval[1]:z.{digits}f}".replace("-", "\u2212")
 
 
 def signed_number(value: Any, digits: int = 3) -> str:

@@ -64,3 +64,21 @@ def test_set_lines(summary: Mapping[str, Any]) -> dict[str, str]:
         )
         told[readable(name)] = f"{what}: {counts}."
     return told
+
+
+def interval_words(summary: Mapping[str, Any]) -> str:
+    """Say how sure the page's intervals are.
+
+    Args:
+        summary: The summary; its run's configuration has the levels.
+
+    Returns:
+        Words to follow "every interval is"; empty where it is not recorded.
+    """
+    configuration = summary[RUN]["configuration"] if isinstance(summary[RUN], Mapping) else {}
+    blocks = {"image_quality": "images", "group_fairness": "classifiers"}
+    levels = {words: (configuration.get(block) or {}).get("confidence") for block, words in blocks.items()}
+    told = {words: f"{level:.3g} %" for words, level in ((w, 100 * v) for w, v in levels.items() if v)}
+    if len(set(told.values())) == 1:
+        return f"a {next(iter(told.values()))} interval"
+    return " and ".join(f"one of {level} where it is about {words}" for words, level in told.items())

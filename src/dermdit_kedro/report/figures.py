@@ -171,12 +171,18 @@ def group_performance_figure(diagnosis: Mapping[str, Mapping[str, Any]]) -> go.F
     figure.update_yaxes(title_text="AUC", range=[min([0.42, *lows]) - 0.02, 1.02])
     figure.update_annotations(font_size=13)
     caption = (
-        "Area under the ROC curve by what the classifier was trained on and by estimated tone, with 95 % intervals. "
-        "Look for an arm whose points lie together (fair) and high (accurate); the verdict, not the overlap of "
-        "intervals, says whether arms differ. The dotted line is guessing; a missing point: too few to judge."
+        "Area under the ROC curve by what the classifier was trained on and by estimated tone, with "
+        f"{_levels(diagnosis)} intervals. Look for an arm whose points lie together (fair) and high "
+        "(accurate); the verdict, not the overlap of intervals, says whether arms differ. The dotted line is guessing; "
+        "a missing point: too few to judge."
     )
     finish(figure, "Diagnosis by tone", caption, 130 + 250 * max(len(test_sets), 1))
     return figure.update_layout(margin_t=76, margin_b=36, legend_y=1 + 0.12 / max(len(test_sets), 1))
+
+
+def _levels(diagnosis: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how sure the intervals are."""
+    return " and ".join(sorted({f"{100 * metrics['confidence']:.3g} %" for metrics in diagnosis.values()}))
 
 
 def _auc_points(test_set: Mapping[str, Any], groups: Iterable[str]) -> dict[str, tuple[float, float, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dermdit_kedro.report import diagnosis_tables, image_tables, tables
 from dermdit_kedro.report.answers import answers, headline, image_answer
-from dermdit_kedro.report.compared import arm_lines, test_set_lines
+from dermdit_kedro.report.compared import arm_lines, interval_words, test_set_lines
 from dermdit_kedro.report.prompt_figure import prompt_audit_figure
 from dermdit_kedro.report.rendering import describe_chart, render_template
 from dermdit_kedro.report.samples import SampleCell, cells_of
@@ -45,6 +45,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         measures=MEASURES,
         verdicts=diagnosis_tables.verdict_rows(summary["verdict"]),
         compared=arm_lines(summary) | test_set_lines(summary),
+        intervals=interval_words(summary),
         tally=diagnosis_tables.tally(summary["verdict"]),
         sample_rows=sample_rows(grid),
         grid_caption=_meta(grid).get("caption", ""),

@@ -206,8 +206,10 @@ def _training(history: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _image_metrics(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
-    kept = {key: value for key, value in (metrics or {}).items() if key not in (*AGREEMENT, "variant", "image_size")}
-    return _picked(metrics, ("frechet_distance", "kid", "manifold", "ms_ssim")) | kept
+    measured = ("frechet_distance", "kid", "manifold", "ms_ssim")
+    named = (*measured, *AGREEMENT, "variant", "image_size")
+    kept = {key: value for key, value in (metrics or {}).items() if key not in named}
+    return _picked({key: (metrics or {}).get(key) or None for key in measured}, measured) | kept
 
 
 def _agreement(metrics: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dermdit_kedro.pipelines.fairness_evaluation.nodes import (
     write_verdict,
 )
 from dermdit_kedro.pipelines.fairness_evaluation.reporting import create_reporting_pipeline
-from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, GPU, REPORT, SCORE, Variant, bind
+from dermdit_kedro.pipelines.variants import DEFAULT_VARIANT, GPU, MEASURE, REPORT, SCORE, Variant, bind
 
 JUDGE = "real"
 """The arm whose classifiers say what label a synthetic image shows."""
@@ -61,7 +61,7 @@ def create_pipeline(variants: Sequence[Variant], arms: Sequence[str], prompt_set
             {**_IMAGES, **_WORK, "inception_folder": "inception", "extractor": "params:extractor"},
             ["held_out_features", "finetuned_train_features", "finetuned_held_out_features"],
             name="extract_real_features",
-            tags=GPU,
+            tags=MEASURE,
         ),
     ]  # fmt: skip
     parts = [_variant(variant.name) for variant in variants] + [_arm(arm) for arm in arms]
@@ -127,7 +127,7 @@ def _variant(name: str) -> Pipeline:
                 features,
                 name="extract_features",
                 namespace=name,
-                tags=GPU,
+                tags=MEASURE,
             ),
             _autoencoder(name),
             _score(name, features),
@@ -175,7 +175,7 @@ def _autoencoder(name: str) -> Node:
         f"{name}.autoencoder_metrics",
         name="measure_autoencoder",
         namespace=name,
-        tags=GPU,
+        tags=MEASURE,
     )
 
 
@@ -193,7 +193,7 @@ def _further(name: str) -> Node:
         f"{name}.further_metrics",
         name="score_by_further_networks",
         namespace=name,
-        tags=GPU,
+        tags=MEASURE,
     )
 
 
