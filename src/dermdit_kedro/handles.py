@@ -148,7 +148,10 @@ class Features(Folder):
         return {key: value for key, value in found.items() if isinstance(value, str)}
 
     def array(self) -> "np.ndarray[Any, Any]":
-        """Return the features, float32 (n, d), memory-mapped.
+        """Open the features.
+
+        Returns:
+            float32 (n, d), memory-mapped.
 
         Raises:
             UserError: If the file is not whole; names what to delete.
