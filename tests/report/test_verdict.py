@@ -111,6 +111,17 @@ def test_equal_scores_are_no_comparison(verdict: dict[str, Any]) -> None:
     assert answers({**verdict, "verdicts": [*verdict["verdicts"], same]}, "real")[question] == before
 
 
+def test_arms_of_which_nothing_can_be_told_are_named(verdict: dict[str, Any]) -> None:
+    found = {"question": "accuracy", "attribute": "", "baseline": "real", "evidence": ""}
+    cells = [("synthetic", "worse"), ("real_plus_synthetic", "cannot tell"), ("real_oversampled", "cannot tell")]
+    verdicts = [{**found, "arm": arm, "outcome": outcome, "test_set": t} for t in "ab" for arm, outcome in cells]
+    verdicts[0]["outcome"] = "cannot tell"
+    assert answers({**verdict, "verdicts": verdicts}, "real")["Is diagnosis better?"] == (
+        "Worse with synthetic alone (on b); cannot tell with synthetic alone (1 of 2 comparisons), real + synthetic "
+        "(2 of 2 comparisons), real oversampled (2 of 2 comparisons); all against real."
+    )
+
+
 def test_a_bias_that_other_arms_share_is_said_of_them(verdict: dict[str, Any]) -> None:
     bias = {
         "test_set": "held_out", "attribute": "sex", "group": "female", "reference": "male", "measure": "auc",

@@ -113,12 +113,20 @@ def _answer(found: list[Mapping[str, Any]], words: tuple[str, str], baseline: st
         for outcome, word in zip(("better", "worse"), words, strict=True)
         if any(one["outcome"] == outcome for one in found)
     ]
-    unsure = sum(one["outcome"] == "cannot tell" for one in found)
     if not told:
         return f"Cannot tell: none of {len(found)} comparisons with {baseline} shows a difference."
-    rest = f"; cannot tell in {unsure} of {len(found)} comparisons" if unsure else ""
-    sentence = "; ".join(told)
-    return f"{sentence[0].upper()}{sentence[1:]}{rest}, all against {baseline}."
+    sentence = "; ".join([*told, *_unsure(found)])
+    return f"{sentence[0].upper()}{sentence[1:]}; all against {baseline}."
+
+
+def _unsure(found: list[Mapping[str, Any]]) -> list[str]:
+    """Name the arms of which something cannot be told, and of how many comparisons."""
+    cells = []
+    for arm in distinct(one["arm"] for one in found):
+        outcomes = [one["outcome"] for one in found if one["arm"] == arm]
+        if "cannot tell" in outcomes:
+            cells.append(f"{arm_word(arm)} ({outcomes.count('cannot tell')} of {len(outcomes)} comparisons)")
+    return [f"cannot tell with {', '.join(cells)}"] if cells else []
 
 
 def _arms(found: list[Mapping[str, Any]], outcome: str) -> str:
