@@ -138,6 +138,8 @@ def test_a_run_is_named_by_what_it_is() -> None:
     changed = {"sampler": {"guidance_scale": 3.0}, "seed": 1}
     run_params = {"env": "test", "pipeline_names": ["synthesis"], "runtime_params": changed}
     assert run_name(run_params, now) == "test · synthesis · sampler.guidance_scale=3.0 · seed=1 · 2026-11-28 14:55"
+    again = {"tags": ("score", "report"), "runtime_params": {}}
+    assert run_name(again, now) == "base · all pipelines · tags score+report · 2026-11-28 14:55"
     many = {f"a{number}": number for number in range(4)}
     assert (
         run_name({"runtime_params": many}, now) == "base · all pipelines · a0=0 · a1=1 · a2=2 · ... · 2026-11-28 14:55"

@@ -37,14 +37,16 @@ def run_name(run_params: Mapping[str, Any], now: datetime) -> str:
     """Name a run by what it is, such as `test · synthesis · sampler.guidance_scale=3 · 2026-11-28 14:55`.
 
     Args:
-        run_params: Kedro's: `env`, `pipeline_names`, `runtime_params`.
+        run_params: Kedro's: `env`, `pipeline_names`, `tags`, `runtime_params`.
         now: Its start.
 
     Returns:
-        Environment, pipeline, what `--params` changed, and when.
+        Environment, pipeline, tags of its nodes, what `--params` changed, and when.
     """
     changed = [f"{name}={value}" for name, value in _leaves(run_params.get("runtime_params") or {})]
-    parts = [run_params.get("env") or "base", _pipelines(run_params), *changed[:3], *["..."] * (len(changed) > 3)]
+    tags = [f"tags {'+'.join(run_params['tags'])}"] if run_params.get("tags") else []
+    parts = [run_params.get("env") or "base", _pipelines(run_params), *tags, *changed[:3]]
+    parts += ["..."] * (len(changed) > 3)
     return " · ".join([*parts, f"{now:%Y-%m-%d %H:%M}"])
 
 
