@@ -280,14 +280,18 @@ def test_the_last_line_about_data_alone_says_where_their_page_is(
 def test_generators_are_ranked_among_those_of_as_many_images(capsys: pytest.CaptureFixture[str]) -> None:
     column = "fd_net_held_out"
     rows = [
-        ("dermdit", 70.0, 11.3, 34),
-        ("dit_llava", 71.0, 11.3, 34),
-        ("ldm", 50.0, 17.4, 14),
-        ("dit", None, None, None),
+        ("dermdit", 70.0, 11.3, 34, 60.2),
+        ("dit_llava", 71.0, 11.3, 34, 60.2),
+        ("ldm", 50.0, 17.4, 14, 40.0),
+        ("mine", 51.0, 17.4, 14, 30.0),
+        ("dit", None, None, None, None),
     ]
-    table = pd.DataFrame(rows, columns=["variant", column, f"{column}_floor", f"{column}_n"])
+    names = ["variant", column, f"{column}_floor", f"{column}_n", f"{column}_autoencoder"]
+    table = pd.DataFrame(rows, columns=names)
     print_ranking(table)
     said = capsys.readouterr().out
-    assert "fd_net_held_out, n = 14: ldm 50; real images 17.4\n" in said
-    assert "fd_net_held_out, n = 34: dermdit 70 < dit_llava 71; real images 11.3\n" in said
+    assert "fd_net_held_out, n = 14: ldm 50 < mine 51; real images 17.4\n" in said
+    assert (
+        "fd_net_held_out, n = 34: dermdit 70 < dit_llava 71; real images 11.3, through the autoencoder 60.2\n" in said
+    )
     assert "not measured: dit\n" in said

@@ -95,6 +95,9 @@ def print_ranking(table1: Any, console: Console | None = None) -> None:
                 ranked = rows.sort_values(column)
                 order = " < ".join(f"{row['variant']} {row[column]:.4g}" for _, row in ranked.iterrows())
                 floor = f"; real images {ranked[f'{column}_floor'].iloc[0]:.4g}"
+                through = ranked.get(f"{column}_autoencoder")
+                if through is not None and through.nunique() == 1:  # all have one autoencoder
+                    floor += f", through the autoencoder {through.max():.4g}"
                 line = f"\n{column}, n = {n:,.0f}: {order}{floor}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             missing = table1.loc[table1[column].isna(), "variant"]

@@ -19,6 +19,7 @@ def image_metrics(variant):
         "frechet_distance": [
             {"name": "fd_x", "reference": "train", "value": 10.0, "floor": 3.0, "n_synthetic": 50, "n_real": 50}
         ],
+        "autoencoder": {"frechet_distance": [{"name": "fd_x", "reference": "held_out", "value": 7.5}], "kid": []},
         "kid": [{"name": "kid_x", "reference": "train", "value": 0.1, "interval": [0.08, 0.12], "floor": 0.01}],
         "manifold": [{"name": "x", "reference": "train", "synthetic": {"precision": 0.7}}],
         "ms_ssim": {
@@ -36,6 +37,7 @@ def test_table_1_has_a_row_a_variant_in_their_order():
     assert list(table["variant"]) == ["dit", "dermdit"]
     assert list(table["fd_x_train"]) == [10.0, 10.0]
     assert list(table["kid_x_train_floor"]) == [0.01, 0.01]
+    assert list(table["fd_x_held_out_autoencoder"]) == [7.5, 7.5]
     assert list(table["precision_x_train"]) == [0.7, 0.7]
     assert table["tone_agreement"].isna().tolist() == [True, False]
     assert "ms_ssim_64px_kernel7_3scales_real" in table.columns

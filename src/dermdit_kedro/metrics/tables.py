@@ -21,8 +21,9 @@ def table1(image_metrics: Mapping[str, Mapping[str, Any]], labels: Mapping[str, 
         labels: What the table calls a variant; its name where nothing is said.
 
     Returns:
-        Columns variant, label; every Fréchet and kernel distance under its own name and reference, the floor and n
-        beside it; precision, recall, density and coverage; MS-SSIM of synthetic and real images; agreement.
+        Columns variant, label; every Fréchet and kernel distance under its own name and reference, the floor, n and
+        what the autoencoder alone reaches beside it; precision, recall, density and coverage; MS-SSIM of synthetic and
+        real images; agreement.
 
     Raises:
         ValueError: If an entry is not that variant's.
@@ -41,6 +42,9 @@ def _table1_row(variant: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     for entry in metrics["kid"]:
         name = f"{entry['name']}_{entry['reference']}"
         row |= {**_with_interval(name, entry), f"{name}_floor": entry["floor"]}
+    redrawn = metrics.get("autoencoder") or {}
+    for entry in (*redrawn.get("frechet_distance", ()), *redrawn.get("kid", ())):
+        row[f"{entry['name']}_{entry['reference']}_autoencoder"] = entry["value"]
     for entry in metrics["manifold"]:
         row |= {f"{kind}_{entry['name']}_{entry['reference']}": value for kind, value in entry["synthetic"].items()}
     ssim = metrics["ms_ssim"] or {}
