@@ -8,19 +8,20 @@ import psutil
 
 
 class PeakMemory:
-    """The most memory that a process and those below it have at once, in bytes; shared pages count once.
+    """The most memory that a process and those below it have at once, and `before`, in bytes; shared pages count once.
 
     Args:
         pid: The process; by default this one.
     """
 
     def __init__(self, pid: int | None = None) -> None:
-        self.peak = 0
+        self.peak = self.before = 0
         self._process = psutil.Process(pid)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
+        self.before = sum(map(_memory, self._family()))
         self._thread.start()
         return self
 

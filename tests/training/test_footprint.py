@@ -61,7 +61,7 @@ def test_counting_takes_no_memory_for_weights() -> None:
     with PeakMemory() as memory:
         footprint = measure_footprint(denoiser_workload(config, objective, TRAINING, big, (77, 512)))
     assert footprint.num_parameters == pytest.approx(405e6, rel=0.01)
-    assert memory.peak < 4 * footprint.num_parameters
+    assert memory.peak - memory.before < 2 * footprint.num_parameters  # this process has what earlier tests left
 
 
 def test_the_disk_is_that_of_a_real_training(tmp_path: Path) -> None:
