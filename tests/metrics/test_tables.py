@@ -43,6 +43,11 @@ def test_table_1_has_a_row_a_variant_in_their_order():
     assert "ms_ssim_64px_kernel7_3scales_real" in table.columns
 
 
+def test_a_label_of_a_variant_that_is_no_row_is_logged(caplog):
+    table1({"dermdit": image_metrics("dermdit")}, {"dermdt": "DermDiT"})
+    assert "report.variant_labels: dermdt is no row of Table 1, which has dermdit" in caplog.text
+
+
 def test_table_1_refuses_another_variants_numbers():
     with pytest.raises(ValueError, match="every entry must name its variant"):
         table1({"dit": image_metrics("dermdit")})

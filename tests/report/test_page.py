@@ -170,6 +170,14 @@ def test_what_was_not_measured_of_images_says_so(parts: dict[str, Any]) -> None:
     assert "Not asked: clip: its weights are not there" in words
 
 
+def test_variants_of_which_nothing_was_asked_are_named(parts: dict[str, Any]) -> None:
+    metrics = parts["dermdit.image_metrics"]
+    unconditional = {**metrics, "variant": "ldm", "kid_by_group": []}
+    words = text(render({"dermdit.image_metrics": metrics, "ldm.image_metrics": unconditional}))
+    assert "Not of ldm: no label or tone was asked of their images." in words
+    assert "no label or tone was asked" not in text(render({"dermdit.image_metrics": metrics}))
+
+
 def test_arms_and_test_sets_are_explained(page: str, parts: dict[str, Any]) -> None:
     words = text(page)
     for told in (

@@ -18,7 +18,8 @@ def table1(image_metrics: Mapping[str, Mapping[str, Any]], labels: Mapping[str, 
 
     Args:
         image_metrics: The content of `image_metrics.json` by variant, in the order of the table.
-        labels: What the table calls a variant; its name where nothing is said.
+        labels: What the table calls a variant, its name where nothing is said; of a variant that is no row the log
+            says so.
 
     Returns:
         Columns variant, label; every Fréchet and kernel distance under its own name and reference, the floor, n and
@@ -30,6 +31,11 @@ def table1(image_metrics: Mapping[str, Mapping[str, Any]], labels: Mapping[str, 
     """
     _check(image_metrics, "variant")
     rows = pd.DataFrame([_table1_row(name, metrics) for name, metrics in image_metrics.items()])
+    for name in labels or {}:
+        if name not in image_metrics:
+            logger.warning(
+                "report.variant_labels: %s is no row of Table 1, which has %s", name, ", ".join(image_metrics)
+            )
     rows.insert(1, "label", [(labels or {}).get(name, name) for name in rows["variant"]])
     return rows
 

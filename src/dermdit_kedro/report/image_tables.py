@@ -72,6 +72,18 @@ def group_tables(metrics: Any) -> Tables:
     return _filled({variant: entries(found.get("kid_by_group")) for variant, found in items(metrics)})
 
 
+def ungrouped(metrics: Any) -> list[str]:
+    """Name the variants whose images nothing was asked of, beside others that are compared by what was asked.
+
+    Args:
+        metrics: The summary's `image_metrics`.
+
+    Returns:
+        Their names.
+    """
+    return [variant for variant, found in items(metrics) if not entries(found.get("kid_by_group"))]
+
+
 def variety_tables(metrics: Any) -> Tables:
     """Arrange MS-SSIM: a row for synthetic and one for real images.
 

@@ -69,6 +69,7 @@ def _image_tables(summary: Mapping[str, Any]) -> dict[str, Any]:
         "share_names": image_tables.SHARES,
         "references": image_tables.REFERENCES,
         "kid_groups": image_tables.group_tables(metrics),
+        "ungrouped": image_tables.ungrouped(metrics),
         "variety": image_tables.variety_tables(metrics),
         "agreement": image_tables.agreement_tables(summary["agreement"]),
         "extractors": image_tables.extractor_lines(metrics),
