@@ -77,7 +77,7 @@ def test_ctrl_c_in_data_nodes(tracked_project: Path, at: str) -> None:
         "dermdit.train_denoiser",
         "dermdit.sample_images",
         "synthetic.train_classifier",
-        "node 54 of 54: fairness_evaluation.write_report",
+        "node 55 of 55: fairness_evaluation.write_report",
     ],
 )
 def test_ctrl_c_later_on(tracked_project: Path, at: str) -> None:

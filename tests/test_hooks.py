@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -64,6 +65,26 @@ def test_a_failed_run_is_marked_failed_and_an_interrupted_one_too(tracked_toy: P
         run(tracked_toy, parameters={"toy": {"training": {"outcome": "interrupt"}}})
     TRACKING.mark_failed()  # the command line's `finally`, and the interpreter's end
     assert rows(tracked_toy, "select status from runs") == [("FAILED",), ("FAILED",)]
+
+
+def test_an_interrupt_while_mlflow_writes_is_an_interrupt(tracked_toy: Path) -> None:
+    """What was being written is let go, or the store would be locked when the run is ended."""
+    from dermdit_kedro.cli import cli
+
+    result = CliRunner().invoke(cli, ["run", "--params", "toy.training.outcome=interrupt while writing"])
+    assert result.exit_code == 130, result.output
+    assert "Interrupted; the same command goes on from here" in result.output
+    assert rows(tracked_toy, "select status from runs") == [("FAILED",)]
+
+
+def test_a_store_that_is_away_does_not_hide_an_error(tracked_toy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Away:
+        def on_pipeline_error(self, *_: Any, **__: Any) -> None:
+            raise OSError("nobody answers")
+
+    TRACKING._mlflow = Away()
+    TRACKING.mark_failed()
+    assert "could not be marked as failed: nobody answers" in caplog.text
 
 
 def test_a_refused_run_leaves_nothing_behind(toy: Path) -> None:

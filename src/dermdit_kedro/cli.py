@@ -121,7 +121,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
         options = resolve_selection(options, dict(pipelines))
         return project.run.callback(**options) if project.run.callback else None
     except KeyboardInterrupt:
-        raise _interrupted() from None
+        pass  # and gone, with what its frames hold, before the MLflow run is ended; what else ends here has returned
     except click.ClickException:
         raise
     except Exception as error:
@@ -135,6 +135,7 @@ def _run(*, verbose: bool, **options: Any) -> Any:
         raise RunError(_as_called(message)) from error
     finally:
         TRACKING.mark_failed()
+    raise _interrupted()
 
 
 def _plan(*, measure: bool, **options: Any) -> None:

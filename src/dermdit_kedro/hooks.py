@@ -2,6 +2,7 @@
 
 import atexit
 import base64
+import gc
 import logging
 import os
 import tempfile
@@ -170,10 +171,17 @@ class TrackingHook:
         self.mark_failed()
 
     def mark_failed(self) -> None:
-        """Mark the open MLflow run as failed, if there is one; safe to call at any time."""
+        """Mark the open MLflow run as failed, if there is one; safe to call at any time.
+
+        What an interrupt left half written in MLflow's store keeps it locked until it is collected.
+        """
         hook = self._let_go()
         if hook is not None:
-            hook.on_pipeline_error(None, **self._run)
+            gc.collect()
+            try:
+                hook.on_pipeline_error(None, **self._run)
+            except Exception as error:  # a store that is away must not hide why the run ended
+                logger.warning("the MLflow run could not be marked as failed: %s", error)
 
     def _let_go(self) -> Any:
         hook, self._mlflow = self._mlflow, None

@@ -29,6 +29,13 @@ def train_toy(manifest: dict[str, Any], training: Training) -> dict[str, Any]:
         raise ZeroDivisionError("a bug")
     if training.outcome == "interrupt":
         raise KeyboardInterrupt
+    if training.outcome == "interrupt while writing":
+        from mlflow.tracking._tracking_service.utils import _get_store
+        from sqlalchemy import text
+
+        connection = _get_store().engine.connect()
+        connection.execute(text("UPDATE runs SET status = status"))
+        raise KeyboardInterrupt
     steps = list(range(training.max_train_steps))
     return {"variant": "toy", "steps": steps, "loss": [1 / (step + 1) for step in steps], "first_loss": 1.0}
 
