@@ -2,6 +2,7 @@
 
 import logging
 import re
+import signal
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,19 @@ def test_an_interrupt_while_mlflow_writes_is_an_interrupt(tracked_toy: Path) -> 
     result = CliRunner().invoke(cli, ["run", "--params", "toy.training.outcome=interrupt while writing"])
     assert result.exit_code == 130, result.output
     assert "Interrupted; the same command goes on from here" in result.output
+    assert rows(tracked_toy, "select status from runs") == [("FAILED",)]
+
+
+def test_a_ctrl_c_that_python_drops_ends_the_run_at_the_next_node(tracked_toy: Path) -> None:
+    from dermdit_kedro.cli import cli
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = CliRunner().invoke(cli, ["run", "--params", "toy.training.outcome=interrupt dropped"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.exit_code == 130, result.output
     assert rows(tracked_toy, "select status from runs") == [("FAILED",)]
 
 

@@ -20,6 +20,7 @@ from kedro.utils import find_kedro_project
 
 from dermdit_kedro.atomic import atomic_file
 from dermdit_kedro.errors import UserError
+from dermdit_kedro.interrupts import remember_ctrl_c
 from dermdit_kedro.plan_runner import PlanRunner, PlanShown
 from dermdit_kedro.selection import resolve_selection
 from dermdit_kedro.settings import PACKAGED_CONF
@@ -119,7 +120,8 @@ def _run(*, verbose: bool, **options: Any) -> Any:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         options = resolve_selection(options, dict(pipelines))
-        return project.run.callback(**options) if project.run.callback else None
+        with remember_ctrl_c():
+            return project.run.callback(**options) if project.run.callback else None
     except KeyboardInterrupt:
         pass  # and gone, with what its frames hold, before the MLflow run is ended; what else ends here has returned
     except click.ClickException:

@@ -14,6 +14,7 @@ from kedro.pipeline.node import Node
 
 from dermdit_kedro import looking
 from dermdit_kedro.durations import Duration, Record, machine, note, read_records, records_file, today, write_records
+from dermdit_kedro.interrupts import raise_dropped_ctrl_c
 from dermdit_kedro.outlook import Look
 from dermdit_kedro.plan_runner import is_plan
 from dermdit_kedro.progress import duration
@@ -64,7 +65,8 @@ class ProgressHook:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Log the node's name and number, and the time left."""
+        """Log the node's name and number, and the time left; end here if Python has dropped a Ctrl-C."""
+        raise_dropped_ctrl_c()
         self._started[node.name] = time.monotonic()
         looking.begun_before.clear()
         of_total = f" of {self._total}" if self._total else ""

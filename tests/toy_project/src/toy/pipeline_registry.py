@@ -1,5 +1,6 @@
 """Two pipelines: one makes a manifest, the other trains on it."""
 
+import signal
 from typing import Any
 
 from kedro.pipeline import Pipeline, node
@@ -7,6 +8,13 @@ from pydantic import Field
 
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.parameters import Parameters
+
+
+class Interrupting:
+    """Is interrupted while it is destroyed, where Python drops what is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
 
 
 class Training(Parameters):
@@ -29,6 +37,8 @@ def train_toy(manifest: dict[str, Any], training: Training) -> dict[str, Any]:
         raise ZeroDivisionError("a bug")
     if training.outcome == "interrupt":
         raise KeyboardInterrupt
+    if training.outcome == "interrupt dropped":
+        Interrupting()
     if training.outcome == "interrupt while writing":
         from mlflow.tracking._tracking_service.utils import _get_store
         from sqlalchemy import text
