@@ -169,7 +169,7 @@ class Features(Folder):
     def _damaged(self, what: str) -> UserError:
         return UserError(
             f"the features in {self.path} must be whole. They are not: {what}. Delete that folder and those of its "
-            "name in the work folder (02_intermediate/work), then run again with `--tags score,report`"
+            "name in the work folder (02_intermediate/work), then run the same command without tags again"
         )
 
     def index(self) -> "pd.DataFrame":

@@ -8,7 +8,6 @@ import torch
 from dermdit_kedro.dermoscopy.images import ImageStack, build_image_index, to_uint8, write_png
 from dermdit_kedro.diffusion.patch_autoencoder import load_autoencoder
 from dermdit_kedro.diffusion.reconstruction import BATCH_SIZE, reconstruct
-from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.jobs import Job
 from dermdit_kedro.progress import Progress
@@ -34,18 +33,11 @@ def main(job: Job) -> None:
     """Pass the images of a job through an autoencoder, in one process.
 
     Args:
-        job: Inputs `images`, `generator` and table `examples` (file).
-
-    Raises:
-        UserError: If the generator has no autoencoder that encodes and decodes (see `why_not`).
+        job: Inputs `images`, `generator` (whose autoencoder can be asked, see `why_not`) and table `examples` (file).
     """
     from accelerate import PartialState
 
-    generator = job.input("generator", ModelFolder)
-    reason = why_not(generator)
-    if reason is not None:
-        raise UserError(reason)
-    autoencoder = load_autoencoder(generator.path / "vae").to(PartialState().device)
+    autoencoder = load_autoencoder(job.input("generator", ModelFolder).path / "vae").to(PartialState().device)
     stack = ImageStack(job.input("images", ImageFolder), list(job.table("examples")["file"]))
     progress = Progress("pass images through the autoencoder", len(stack))
     for rows in torch.arange(len(stack)).split(BATCH_SIZE):
