@@ -11,6 +11,9 @@ from dermdit_kedro.training.parameters import TrainingConfig
 LabelName = Literal["is_malignant", "is_melanoma"]
 """The two labels of the manifest; every result names the one it used."""
 
+HELD_OUT = "held_out"
+"""The test set that is the test split of the sources that train."""
+
 ThresholdAttribute = Literal["tone_group", "sex", "site"]
 """By what groups can get thresholds of their own."""
 

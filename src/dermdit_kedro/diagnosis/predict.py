@@ -8,14 +8,14 @@ import torch
 
 from dermdit_kedro.dermoscopy.images import ImageStack
 from dermdit_kedro.diagnosis.classifier import UNTRAINED, load_classifiers
-from dermdit_kedro.diagnosis.parameters import EvaluationConfig, LabelName
+from dermdit_kedro.diagnosis.parameters import HELD_OUT, EvaluationConfig, LabelName
 from dermdit_kedro.errors import UserError
 from dermdit_kedro.handles import ImageFolder, ModelFolder
 from dermdit_kedro.progress import Progress
 
 BATCH_SIZE = 256
-VALIDATION, HELD_OUT = "validation", "held_out"
-"""Test set names of the real validation rows and of the test split of the sources that train."""
+VALIDATION = "validation"
+"""The test set name of the real validation rows."""
 
 OTHER_LABEL: dict[LabelName, LabelName] = {"is_malignant": "is_melanoma", "is_melanoma": "is_malignant"}
 

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dermdit_kedro.diagnosis.parameters import ArmConfig
+from dermdit_kedro.diagnosis.parameters import HELD_OUT, ArmConfig
 from dermdit_kedro.report.summary import RUN
 from dermdit_kedro.report.tables import items
 from dermdit_kedro.report.wording import arm_word, label_word, readable
-
-HELD_OUT = "held_out"
 
 
 def arm_lines(summary: Mapping[str, Any]) -> dict[str, str]:

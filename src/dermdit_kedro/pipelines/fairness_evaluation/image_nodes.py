@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dermdit_kedro.diagnosis.parameters import ClassifierConfig, ClassifierTraining
+from dermdit_kedro.diagnosis.parameters import HELD_OUT, ClassifierConfig, ClassifierTraining
 from dermdit_kedro.handles import Features, ImageFolder, ModelFolder
 from dermdit_kedro.launching import LaunchConfig
 from dermdit_kedro.metrics import extraction
@@ -231,7 +231,8 @@ def _label_agreement(
     cards, requested = read_cards(judge), synthetic_manifest["requested_is_malignant"]
     if requested.isna().all() or cards[0].label_name != "is_malignant":
         return None
-    rows = prediction.rows_to_predict(manifest, images, "is_malignant").query("test_set == @prediction.HELD_OUT")
+    rows = prediction.rows_to_predict(manifest, images, "is_malignant")
+    rows = rows[rows["test_set"] == HELD_OUT]
     thresholds = {card.seed: card.threshold for card in cards}
     called, real_called = (
         prediction.decide_together(prediction.score_images(judge, folder, list(table["file"])), thresholds)
